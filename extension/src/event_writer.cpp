@@ -1,0 +1,150 @@
+#include "event_writer.h"
+
+#include "event_scan.h"
+#include "guard.h"
+#include "uuid7.h"
+#include "validate.h"
+
+extern "C" {
+#include "commands/trigger.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+// One INSERT's worth of executor state, for as many rows as the call has. Everything it allocates goes with the state.
+class EventWriter {
+  public:
+    explicit EventWriter(Relation relation);
+    void write(const NewEvent& event, int64 version, int64 position);
+    void finish();
+
+    Datum stream_id, category;
+    TimestampTz recorded_at;
+
+  private:
+    void fill(const NewEvent& event, int64 version, int64 position);
+    void find_defaults();
+    void evaluate_defaults();
+    void check_kept(int64 version, int64 position);
+
+    EState* const estate;
+    ResultRelInfo* const target;
+    TupleTableSlot* const slot;
+    ExprState** defaults;  // by column, for those that a user added; null where none has one
+};
+
+EventWriter::EventWriter(Relation relation)
+    : estate(CreateExecutorState()),
+      target(makeNode(ResultRelInfo)),
+      slot(table_slot_create(relation, &estate->es_tupleTable)),
+      defaults(nullptr) {
+    compat::init_range_table(estate, relation);
+    InitResultRelInfo(target, relation, 1, nullptr, 0);
+    estate->es_output_cid = GetCurrentCommandId(true);
+    ExecOpenIndices(target, false);
+    AfterTriggerBeginQuery();
+    if (RelationGetDescr(relation)->natts > METADATA) find_defaults();
+}
+
+void EventWriter::find_defaults() {
+    const TupleDesc descriptor = RelationGetDescr(target->ri_RelationDesc);
+    const MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
+    for (int i = METADATA; i < descriptor->natts; i++) {
+        const Form_pg_attribute column = TupleDescAttr(descriptor, i);
+        if (column->attisdropped || column->attgenerated) continue;
+        Node* expression = build_column_default(target->ri_RelationDesc, i + 1);
+        if (expression == nullptr) continue;
+        if (defaults == nullptr) defaults = static_cast<ExprState**>(palloc0(descriptor->natts * sizeof(ExprState*)));
+        defaults[i] = ExecPrepareExpr(reinterpret_cast<Expr*>(expression), estate);
+    }
+    MemoryContextSwitchTo(caller);
+}
+
+void EventWriter::evaluate_defaults() {
+    const int columns = slot->tts_tupleDescriptor->natts;
+    for (int i = METADATA; i < columns; i++)
+        if (defaults[i] != nullptr)
+            slot->tts_values[i] = ExecEvalExpr(defaults[i], GetPerTupleExprContext(estate), &slot->tts_isnull[i]);
+}
+
+void EventWriter::fill(const NewEvent& event, int64 version, int64 position) {
+    auto* id = static_cast<pg_uuid_t*>(palloc(sizeof(pg_uuid_t)));
+    *id = event.has_id ? event.id : new_uuid7();
+
+    ExecClearTuple(slot);
+    ItemPointerSetInvalid(&slot->tts_tid);
+    const auto set = [&](EventColumn column, Datum value) {
+        slot->tts_values[column - 1] = value;
+        slot->tts_isnull[column - 1] = false;
+    };
+    std::fill_n(slot->tts_isnull, slot->tts_tupleDescriptor->natts, true);
+    set(POSITION, Int64GetDatum(position));
+    set(VERSION, Int64GetDatum(version));
+    set(RECORDED_AT, TimestampTzGetDatum(recorded_at));
+    set(EVENT_ID, UUIDPGetDatum(id));
+    set(SCHEMA_VERSION, Int32GetDatum(event.schema_version));
+    set(STREAM_ID, stream_id);
+    set(CATEGORY, category);
+    set(EVENT_TYPE, PointerGetDatum(make_text(event.type)));
+    set(DATA, JsonbPGetDatum(event.data.stored()));
+    set(METADATA, JsonbPGetDatum(event.metadata.stored()));
+    if (defaults != nullptr) evaluate_defaults();
+    ExecStoreVirtualTuple(slot);
+}
+
+void EventWriter::write(const NewEvent& event, int64 version, int64 position) {
+    ResetPerTupleExprContext(estate);
+    MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+    fill(event, version, position);
+    MemoryContextSwitchTo(estate->es_query_cxt);
+    ExecSimpleRelationInsert(target, estate, slot);
+    if (target->ri_TrigDesc != nullptr && target->ri_TrigDesc->trig_insert_before_row) check_kept(version, position);
+}
+
+// A trigger may enrich an event or raise an error. An event that silently vanished, or went elsewhere, would leave a
+// hole in its stream that the caller was told is filled.
+void EventWriter::check_kept(int64 version, int64 position) {
+    const char* problem = nullptr;
+    if (!ItemPointerIsValid(&slot->tts_tid))
+        problem = "The trigger returned null, which would leave a hole in the stream.";
+    else if (DatumGetInt64(event_value(slot, POSITION)) != position ||
+             DatumGetInt64(event_value(slot, VERSION)) != version ||
+             view(DatumGetTextPP(event_value(slot, STREAM_ID))) != view(DatumGetTextPP(stream_id)) ||
+             view(DatumGetTextPP(event_value(slot, CATEGORY))) != view(DatumGetTextPP(category)))
+        problem = "The trigger changed the event's position, stream, version or category.";
+    if (problem != nullptr)
+        throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", problem,
+                        "Let the trigger raise an error to refuse the append.");
+}
+
+void EventWriter::finish() {
+    AfterTriggerEndQuery(estate);
+    ExecCloseIndices(target);
+    ExecResetTupleTable(estate->es_tupleTable, false);
+    ExecCloseResultRelations(estate);
+    FreeExecutorState(estate);
+}
+
+}  // namespace
+
+void write_events(Relation events, const AppendRequest& request, std::string_view category, int64 first_version,
+                  int64 first_position) {
+    const MemoryContext caller = CurrentMemoryContext;
+    EventWriter writer(events);
+    writer.stream_id = PointerGetDatum(make_text(request.stream_id));
+    writer.category = PointerGetDatum(make_text(category));
+    writer.recorded_at = GetCurrentTimestamp();
+    for (int64 i = 0; i < request.count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        writer.write(request.events[i], first_version + i, first_position + i);
+    }
+    MemoryContextSwitchTo(caller);
+    writer.finish();
+    CommandCounterIncrement();
+}
+
+}  // namespace tidemark

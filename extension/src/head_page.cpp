@@ -1,0 +1,90 @@
+#include "head_page.h"
+
+#include "guard.h"
+#include "locks.h"
+
+#include <iterator>
+#include <type_traits>
+
+namespace tidemark {
+
+namespace {
+
+// es_log_head is (row_number integer, content bytea): the content starts 8 bytes into the tuple, aligned for int64.
+constexpr size_t CONTENT_OFFSET = sizeof(int32) + VARHDRSZ;
+
+template <typename Row>
+constexpr bool fits_a_page =
+    MAXALIGN(SizeofHeapTupleHeader) + CONTENT_OFFSET + sizeof(Row) <= MaxHeapTupleSize && sizeof(Row) % 8 == 0 &&
+    std::is_trivially_copyable_v<Row>;
+
+static_assert(fits_a_page<HeadRow> && fits_a_page<OverflowRow>);
+static_assert(sizeof(HeadRow) + sizeof(OverflowRow) > MaxHeapTupleSize, "the two must not share a page");
+
+template <typename Row>
+Row* row_on(Page page, uint32 magic) {
+    if (!PageIsNew(page) && PageGetMaxOffsetNumber(page) >= FirstOffsetNumber) {
+        const ItemId item = PageGetItemId(page, FirstOffsetNumber);
+        if (ItemIdIsNormal(item) &&
+            ItemIdGetLength(item) == MAXALIGN(SizeofHeapTupleHeader) + CONTENT_OFFSET + sizeof(Row)) {
+            const auto tuple = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+            const auto row = reinterpret_cast<Row*>(reinterpret_cast<char*>(tuple) + tuple->t_hoff + CONTENT_OFFSET);
+            if (row->magic == magic && row->entry_count <= std::size(row->entries)) return row;
+        }
+    }
+    throw corrupted("the log head is damaged", "A page of es_log_head does not hold the row that belongs there.");
+}
+
+// Frozen from the start: it stands whatever becomes of this transaction, as every change of the log head does.
+template <typename Row>
+BlockNumber insert_frozen(Relation head, int32 row_number, const Row& row) {
+    bytea* content = static_cast<bytea*>(palloc(VARHDRSZ + sizeof(Row)));
+    SET_VARSIZE(content, VARHDRSZ + sizeof(Row));
+    memcpy(VARDATA(content), &row, sizeof(Row));
+    Datum values[] = {Int32GetDatum(row_number), PointerGetDatum(content)};
+    bool nulls[] = {false, false};
+    HeapTuple tuple = heap_form_tuple(RelationGetDescr(head), values, nulls);
+    heap_insert(head, tuple, GetCurrentCommandId(true), HEAP_INSERT_FROZEN, nullptr);
+    const BlockNumber block = ItemPointerGetBlockNumber(&tuple->t_self);
+    heap_freetuple(tuple);
+    pfree(content);
+    return block;
+}
+
+}  // namespace
+
+HeadRow* head_row(Page page) { return row_on<HeadRow>(page, HEAD_MAGIC); }
+
+OverflowRow* overflow_row(Page page) { return row_on<OverflowRow>(page, OVERFLOW_MAGIC); }
+
+void create_head(Relation head) {
+    HeadRow row = {};
+    row.magic = HEAD_MAGIC;
+    if (insert_frozen(head, 0, row) != 0) throw corrupted("the log head is not on the first page of its table");
+}
+
+void add_overflow_row(Relation head) {
+    const MaintenanceLock lock;
+    const LockedPage first(head, 0, BUFFER_LOCK_SHARE);
+    const BlockNumber next = head_row(first.page())->overflow_rows + 1;
+    first.release();
+
+    // A crash may have left the row without its count on the head; then it only needs counting.
+    if (RelationGetNumberOfBlocks(head) == next) {
+        static const OverflowRow empty = {OVERFLOW_MAGIC, 0, {}};
+        if (insert_frozen(head, static_cast<int32>(next), empty) != next)
+            throw corrupted("the log head could not be extended", "The new row is not on the page after the last.");
+    }
+    const LockedPage added(head, next, BUFFER_LOCK_SHARE);
+    overflow_row(added.page());
+    added.release();
+
+    const LockedPage target(head, 0, BUFFER_LOCK_EXCLUSIVE);
+    GenericXLogState* change = GenericXLogStart(head);
+    head_row(GenericXLogRegisterBuffer(change, target.buffer, 0))->overflow_rows = next;
+    GenericXLogFinish(change);
+    target.release();
+    lock.release();
+}
+
+}  // namespace tidemark

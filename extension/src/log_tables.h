@@ -1,0 +1,50 @@
+// Where the log's tables and indexes are: by OID, in the extension's own schema, never through search_path.
+#pragma once
+
+#include "pg_compat.h"
+
+namespace tidemark {
+
+// The attribute numbers of es_events. Columns that a user adds come after these.
+enum EventColumn : AttrNumber {
+    POSITION = 1,
+    VERSION,
+    RECORDED_AT,
+    EVENT_ID,
+    SCHEMA_VERSION,
+    STREAM_ID,
+    CATEGORY,
+    EVENT_TYPE,
+    DATA,
+    METADATA,
+};
+
+struct LogTables {
+    Oid events;
+    Oid head;
+    Oid marker;
+    Oid installations;
+};
+
+// The indexes of es_events, known by their key columns: an administrator may rename or rebuild them.
+struct EventIndexes {
+    Oid by_position;          // unique (position)
+    Oid by_stream;            // unique (stream_id, version)
+    Oid by_category;          // (category, position)
+    Oid by_event_id;          // unique (event_id)
+    Oid by_type;              // (event_type, position); InvalidOid where nobody has asked for it
+};
+
+// The tables of the log that the called function belongs to. Cached until one of them changes.
+const LogTables& log_tables(FunctionCallInfo fcinfo);
+
+// The indexes of es_events, which must be open and locked: an index cannot be dropped while its table is. Cached.
+const EventIndexes& event_indexes(Relation events);
+
+// The column's value in a row of es_events. Never null: these columns are declared so.
+inline Datum event_value(TupleTableSlot* slot, EventColumn column) {
+    bool is_null;
+    return slot_getattr(slot, column, &is_null);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,44 @@
+#include "safe_position.h"
+
+#include "guard.h"
+#include "history.h"
+
+#include <algorithm>
+
+namespace tidemark {
+
+namespace {
+
+// One's own transaction counts as in progress, though no snapshot lists it: its events are not final.
+bool in_progress(FullTransactionId xid, FullTransactionId own, FullTransactionId next, Snapshot snapshot) {
+    if (FullTransactionIdEquals(xid, own)) return true;
+    return may_be_running(xid, next) && XidInMVCCSnapshot(XidFromFullTransactionId(xid), snapshot);
+}
+
+}  // namespace
+
+SafeRead begin_safe_read(Relation head, Relation events) {
+    SafeRead read = {0, 0, read_head(head)};
+    // Strictly after the copy of the head, and new, also under REPEATABLE READ.
+    PushActiveSnapshot(GetLatestSnapshot());
+    const Snapshot snapshot = GetActiveSnapshot();
+
+    const FullTransactionId own = GetTopFullTransactionIdIfAny();
+    const FullTransactionId next = ReadNextFullTransactionId();
+    InFlight* const entries = read.head.entries;
+    InFlight* const end =
+        std::remove_if(entries, entries + read.head.entry_count, [&](const InFlight& entry) {
+            return !in_progress(entry.xid, own, next, snapshot);
+        });
+    read.head.entry_count = static_cast<uint32>(end - entries);
+
+    // A log restored from a dump knows its positions by its events alone until the first append.
+    read.last_position =
+        has_started(read.head.timeline) ? read.head.last_position : highest_event(events, snapshot);
+    read.position = read.last_position;
+    for (const InFlight* entry = entries; entry < end; entry++)
+        read.position = std::min(read.position, entry->first_position - 1);
+    return read;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,91 @@
+#include "stream.h"
+
+#include "event_scan.h"
+#include "guard.h"
+#include "locks.h"
+#include "snapshot_scope.h"
+#include "validate.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "access/stratnum.h"
+}
+
+namespace tidemark {
+
+StreamTail find_tail(Relation events, std::string_view stream_id) {
+    const ScanKeyData key = text_key(1, BTEqualStrategyNumber, stream_id);
+    EventScan scan(events, event_indexes(events).by_stream, &key, 1, BackwardScanDirection);
+    StreamTail tail = {0, nullptr};
+    if (scan.next()) {
+        tail.version = DatumGetInt64(event_value(scan.row(), VERSION));
+        tail.category = DatumGetTextPCopy(event_value(scan.row(), CATEGORY));
+    }
+    scan.end();
+    return tail;
+}
+
+namespace {
+
+std::string_view stream_argument(FunctionCallInfo fcinfo) {
+    const std::string_view stream_id = view(text_argument(fcinfo, 0, "stream id"));
+    check_name(stream_id, "stream id");
+    return stream_id;
+}
+
+}  // namespace
+
+// es_stream_version(stream_id) → version, 0 where the stream has no events
+TIDEMARK_FUNCTION(tidemark_stream_version) {
+    return pg_call([&] {
+        const std::string_view stream_id = stream_argument(fcinfo);
+        Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
+        const StreamTail tail = find_tail(events, stream_id);
+        table_close(events, AccessShareLock);
+        return Int64GetDatum(tail.version);
+    });
+}
+
+// es_lock_stream(stream_id) → version
+TIDEMARK_FUNCTION(tidemark_lock_stream) {
+    return pg_call([&] {
+        require_read_write("es_lock_stream()");
+        const std::string_view stream_id = stream_argument(fcinfo);
+        Relation events = table_open(log_tables(fcinfo).events, RowExclusiveLock);
+        lock_stream(events, stream_id);
+        // The statement's snapshot may be older than the lock.
+        const SnapshotScope snapshot;
+        const StreamTail tail = find_tail(events, stream_id);
+        snapshot.end();
+        table_close(events, NoLock);
+        return Int64GetDatum(tail.version);
+    });
+}
+
+// es_read_stream(stream_id, from_version, max_count, backward) → setof es_events
+TIDEMARK_FUNCTION(tidemark_read_stream) {
+    return pg_call([&] {
+        const std::string_view stream_id = stream_argument(fcinfo);
+        const bool backward = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+        const int64 from_version = PG_ARGISNULL(1) ? (backward ? PG_INT64_MAX : 1) : PG_GETARG_INT64(1);
+        if (from_version < 0)
+            throw bad_argument("from_version must not be negative", "It is " + std::to_string(from_version) + ".",
+                               "Versions begin at 1; null reads from the beginning, or backward from the end.");
+        int64 left = max_count_argument(fcinfo, 2);
+
+        Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
+        EventSink sink(fcinfo, events);
+        const ScanKeyData keys[] = {
+            text_key(1, BTEqualStrategyNumber, stream_id),
+            bigint_key(2, backward ? BTLessEqualStrategyNumber : BTGreaterEqualStrategyNumber, from_version)};
+        EventScan scan(events, event_indexes(events).by_stream, keys, 2,
+                       backward ? BackwardScanDirection : ForwardScanDirection);
+        for (; left > 0 && scan.next(); left--) sink.put(scan.row());
+        scan.end();
+        table_close(events, AccessShareLock);
+        return Datum(0);
+    });
+}
+
+}  // namespace tidemark

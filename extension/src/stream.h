@@ -1,0 +1,18 @@
+// One stream: where it ends, by a backward probe of the unique index on (stream_id, version).
+#pragma once
+
+#include "log_tables.h"
+
+#include <string_view>
+
+namespace tidemark {
+
+struct StreamTail {
+    int64 version;  // 0: the stream has no events
+    text* category;
+};
+
+// The stream's last event as the active snapshot shows it.
+StreamTail find_tail(Relation events, std::string_view stream_id);
+
+}  // namespace tidemark

@@ -1,0 +1,74 @@
+#include "validate.h"
+
+#include "guard.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "mb/pg_wchar.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+constexpr int LONGEST_NAME = 255;
+
+bool has_control_character(std::string_view name) {
+    const bool utf8 = GetDatabaseEncoding() == PG_UTF8;
+    for (size_t i = 0; i < name.size(); i++) {
+        const auto byte = static_cast<unsigned char>(name[i]);
+        if (byte < 0x20 || byte == 0x7f) return true;
+        // U+0080 to U+009F, the second block of control characters
+        if (utf8 && byte == 0xc2 && i + 1 < name.size() && static_cast<unsigned char>(name[i + 1]) < 0xa0) return true;
+    }
+    return false;
+}
+
+sql_error missing(const char* what) {
+    return bad_argument(std::string(what) + " must not be null");
+}
+
+}  // namespace
+
+void check_name(std::string_view name, const char* what) {
+    const char* problem = nullptr;
+    if (name.find_first_not_of(' ') == std::string_view::npos)
+        problem = "It is blank.";
+    else if (name.front() == ' ' || name.back() == ' ')
+        problem = "It begins or ends with a blank.";
+    else if (has_control_character(name))
+        problem = "It contains a control character.";
+    else if (name.size() > LONGEST_NAME && pg_mbstrlen_with_len(name.data(), static_cast<int>(name.size())) > LONGEST_NAME)
+        problem = "It is longer than 255 characters.";
+    if (problem != nullptr)
+        throw bad_argument(std::string("invalid ") + what, problem,
+                           "Use 1 to 255 characters, no control characters, no leading or trailing blanks.");
+}
+
+text* text_argument(FunctionCallInfo fcinfo, int number, const char* what) {
+    if (PG_ARGISNULL(number)) throw missing(what);
+    return PG_GETARG_TEXT_PP(number);
+}
+
+int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what) {
+    if (PG_ARGISNULL(number)) throw missing(what);
+    return PG_GETARG_INT64(number);
+}
+
+int64 max_count_argument(FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number)) return PG_INT64_MAX;
+    const int64 max_count = PG_GETARG_INT64(number);
+    if (max_count < 0)
+        throw bad_argument("max_count must not be negative", "It is " + std::to_string(max_count) + ".",
+                           "Pass null to read without a limit.");
+    return max_count;
+}
+
+void require_read_write(const char* function) {
+    PreventCommandDuringRecovery(function);
+    PreventCommandIfReadOnly(function);
+    PreventCommandIfParallelMode(function);
+}
+
+}  // namespace tidemark

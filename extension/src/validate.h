@@ -1,0 +1,32 @@
+// What a stream id, category or event type may look like, and the other checks that arguments have in common.
+// All throw 22023.
+#pragma once
+
+#include "pg_compat.h"
+
+#include <string>
+#include <string_view>
+
+namespace tidemark {
+
+// The text's bytes. The text must not be toasted, as PG_GETARG_TEXT_PP sees to.
+inline std::string_view view(const text* value) {
+    return {VARDATA_ANY(value), static_cast<size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+inline std::string quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
+
+// 1 to 255 characters, no control characters, no leading or trailing blanks. `what` names the thing in the message.
+void check_name(std::string_view name, const char* what);
+
+// The argument's value; refuses null.
+text* text_argument(FunctionCallInfo fcinfo, int number, const char* what);
+int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what);
+
+// A limit on the number of events to return: null means none.
+int64 max_count_argument(FunctionCallInfo fcinfo, int number);
+
+// Refuses where nothing can be written: read-only transactions, standbys, parallel workers.
+void require_read_write(const char* function);
+
+}  // namespace tidemark
