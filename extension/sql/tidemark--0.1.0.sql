@@ -1,6 +1,6 @@
 \echo Use "CREATE EXTENSION tidemark" to load this file. \quit
 
--- Tables ---------------------------------------------------------------------------------------------------------------
+-- Tables ------------------------------------------------------------------------------------------------------------
 -- The columns of es_events are known to the library by number: new ones go to the end.
 
 CREATE TABLE es_events (
@@ -50,8 +50,8 @@ CREATE VIEW es_streams AS
 COMMENT ON VIEW es_streams IS
 'The streams and where they end. Quick by stream_id; listing all of them reads the index on (stream_id, version) whole.';
 
--- The log head: a fixed number of bytes a row, stored plain, changed in place by the library. Not dumped: a restored log
--- makes itself a new one.
+-- The log head: a fixed number of bytes a row, stored plain, changed in place by the library. Not dumped: a restored
+-- log makes itself a new one.
 CREATE TABLE es_log_head (row_number integer NOT NULL, content bytea NOT NULL);
 ALTER TABLE es_log_head ALTER COLUMN content SET STORAGE PLAIN;
 COMMENT ON TABLE es_log_head IS
@@ -77,7 +77,7 @@ CREATE FUNCTION es_create_log_head() RETURNS void
 SELECT es_create_log_head();
 DROP FUNCTION es_create_log_head();
 
--- Immutability: for everybody, also under session_replication_role = replica -------------------------------------------
+-- Immutability: for everybody, also under session_replication_role = replica ----------------------------------------
 
 CREATE FUNCTION es_refuse_change() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_refuse_change';
@@ -92,7 +92,7 @@ CREATE TRIGGER es_log_head_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCA
     FOR EACH STATEMENT EXECUTE FUNCTION es_refuse_change();
 ALTER TABLE es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
 
--- Expected versions ----------------------------------------------------------------------------------------------------
+-- Expected versions -------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION es_any() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -2;
 COMMENT ON FUNCTION es_any() IS 'Expected version: append whatever the stream''s version is, also to a new stream (-2).';
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION es_no_stream() IS 'Expected version: append only if the stre
 CREATE FUNCTION es_stream_exists() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -4;
 COMMENT ON FUNCTION es_stream_exists() IS 'Expected version: append only if the stream has an event (-4).';
 
--- Appending ------------------------------------------------------------------------------------------------------------
+-- Appending ---------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION es_append(
     stream_id        text,
@@ -136,7 +136,7 @@ CREATE FUNCTION es_lock_stream(stream_id text) RETURNS bigint
 COMMENT ON FUNCTION es_lock_stream(text) IS
 'Load for update: locks the stream against other appends until the transaction ends and returns its version, 0 if it has no events.';
 
--- Reading --------------------------------------------------------------------------------------------------------------
+-- Reading -----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION es_read_stream(
     stream_id    text,
@@ -163,7 +163,7 @@ CREATE FUNCTION es_read_after(
 COMMENT ON FUNCTION es_read_after(bigint, bigint, text, text[], text) IS
 'A page of the log in position order: at most max_count events (null: no limit) above after_position and up to the safe position, of one category, of any of the types, of streams whose id begins with the prefix (taken literally), where given. A reader that goes on from the last position it got never skips an event. Leaves out the transaction''s own uncommitted events.';
 
--- The line -------------------------------------------------------------------------------------------------------------
+-- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION es_safe_position() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_safe_position';
@@ -203,7 +203,7 @@ END;
 COMMENT ON FUNCTION es_blockers() IS
 'Who holds the line back: the transactions that have appended and not finished, the one that decides first. pid, or gid of a prepared transaction; since when it runs or is prepared; its query. On a standby neither pid nor query is known.';
 
--- Soundness ------------------------------------------------------------------------------------------------------------
+-- Soundness ---------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION es_verify()
     RETURNS TABLE (problem text, stream_id text, version bigint, "position" bigint, detail text, hint text)
@@ -250,7 +250,7 @@ END;
 COMMENT ON FUNCTION es_verify() IS
 'Checks the log: versions contiguous, position order as version order, one category a stream, the head above its events. No rows: sound. Reads the whole log once.';
 
--- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ---------------------------------------
+-- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ------------------------------------
 
 -- Roles belong to the whole cluster: another database's log may have made them already, and DROP EXTENSION leaves them.
 

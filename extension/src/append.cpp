@@ -33,16 +33,20 @@ std::string_view category_of(const AppendRequest& request, const StreamTail& tai
     return category;
 }
 
+bool violates_event_id(const pg_error& error, Relation events) {
+    const char* constraint = error.data->constraint_name;
+    if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || constraint == nullptr) return false;
+    return pg_call([&] {
+        const char* index = get_rel_name(event_indexes(events).by_event_id);
+        return index != nullptr && strcmp(constraint, index) == 0;
+    });
+}
+
 void store(Relation events, const AppendRequest& request, std::string_view category, const AppendResult& result) {
     try {
         pg_call([&] { write_events(events, request, category, result.first_version, result.first_position); });
     } catch (const pg_error& error) {
-        const char* constraint = error.data->constraint_name;
-        const bool id_taken = error.sqlstate() == ERRCODE_UNIQUE_VIOLATION && constraint != nullptr && pg_call([&] {
-            const char* index = get_rel_name(event_indexes(events).by_event_id);
-            return index != nullptr && strcmp(constraint, index) == 0;
-        });
-        if (id_taken) throw event_id_taken(error.data->detail);
+        if (violates_event_id(error, events)) throw event_id_taken(error.data->detail);
         throw;
     }
 }
@@ -94,8 +98,7 @@ Datum make_row(FunctionCallInfo fcinfo, const AppendRequest& request, const Appe
         MemoryContextSwitchTo(caller);
     }
     const bool nothing_written = result.first_version == 0;
-    Datum values[] = {PointerGetDatum(cstring_to_text_with_len(request.stream_id.data(),
-                                                               static_cast<int>(request.stream_id.size()))),
+    Datum values[] = {PointerGetDatum(make_text(request.stream_id)),
                       Int64GetDatum(result.first_version),
                       Int64GetDatum(result.last_version),
                       Int64GetDatum(result.first_position),

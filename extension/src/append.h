@@ -9,11 +9,11 @@ namespace tidemark {
 
 // A document as it came: a jsonb of its own, or a part of a larger one that is copied out when it is stored.
 struct Document {
-    const Jsonb* whole;
+    Jsonb* whole;
     JsonbValue part;
 
     // In the current memory context, where it is a part.
-    Jsonb* stored() const { return whole ? const_cast<Jsonb*>(whole) : JsonbValueToJsonb(const_cast<JsonbValue*>(&part)); }
+    Jsonb* stored() const { return whole ? whole : JsonbValueToJsonb(const_cast<JsonbValue*>(&part)); }
 };
 
 struct NewEvent {
@@ -41,10 +41,10 @@ struct AppendResult {
 
 // The events of a JSON array of objects {type, data, metadata, id, schema_version}. Throws 22023 with the place of what
 // is wrong. The events' views point into the array.
-NewEvent* parse_events(const Jsonb* array, int64* count);
+NewEvent* parse_events(Jsonb* array, int64* count);
 
 // `{}`, for data and metadata that are not given.
-const Jsonb* empty_object();
+Jsonb* empty_object();
 
 // Both throw 22023. `place` is the event's in an array of events, for the detail.
 constexpr int64 NO_PLACE = -1;

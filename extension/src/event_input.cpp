@@ -27,13 +27,12 @@ std::string_view string_of(const JsonbValue& value) {
 }
 
 // Begins the detail of an error about one event of an array.
-std::string at(int64 place) {
-    return place == NO_PLACE ? std::string() : "events[" + std::to_string(place) + "]: ";
-}
+std::string at(int64 place) { return place == NO_PLACE ? std::string() : "events[" + std::to_string(place) + "]: "; }
 
 sql_error bad_event(int64 place, const char* problem,
-                    const char* hint = "An event is an object with the keys type (required), data, metadata, id and "
-                                       "schema_version.") {
+                    const char* hint =
+                        "An event is an object with the keys type (required), data, metadata, id and "
+                        "schema_version.") {
     return bad_argument("invalid event", at(place) + problem, hint);
 }
 
@@ -88,8 +87,7 @@ NewEvent parse_event(JsonbValue* value, int64 place) {
     check_name(event.type, "event type");
 
     // Only here is a JSON null a value: data may be any document.
-    if (getKeyJsonValueFromContainer(object, "data", 4, &event.data.part) == nullptr)
-        event.data.whole = empty_object();
+    if (getKeyJsonValueFromContainer(object, "data", 4, &event.data.part) == nullptr) event.data.whole = empty_object();
     if (find(object, "metadata", &event.metadata.part) == nullptr) event.metadata.whole = empty_object();
     check_metadata(event.metadata, place);
 
@@ -101,7 +99,7 @@ NewEvent parse_event(JsonbValue* value, int64 place) {
 
 }  // namespace
 
-const Jsonb* empty_object() {
+Jsonb* empty_object() {
     static Jsonb object;
     SET_VARSIZE(&object, sizeof(object));
     object.root.header = JB_FOBJECT;
@@ -109,9 +107,9 @@ const Jsonb* empty_object() {
 }
 
 void check_metadata(const Document& metadata, int64 place) {
-    const bool is_object = metadata.whole ? JB_ROOT_IS_OBJECT(metadata.whole)
-                                          : metadata.part.type == jbvBinary &&
-                                                JsonContainerIsObject(metadata.part.val.binary.data);
+    const bool is_object =
+        metadata.whole ? JB_ROOT_IS_OBJECT(metadata.whole)
+                       : metadata.part.type == jbvBinary && JsonContainerIsObject(metadata.part.val.binary.data);
     if (!is_object)
         throw bad_argument("metadata must be a JSON object", at(place) + "It is another kind of JSON value.");
 }
@@ -123,13 +121,14 @@ void check_schema_version(int64 schema_version, int64 place) {
                            "Schema versions of an event type begin at 1.");
 }
 
-NewEvent* parse_events(const Jsonb* array, int64* count) {
-    JsonbContainer* root = &const_cast<Jsonb*>(array)->root;
+NewEvent* parse_events(Jsonb* array, int64* count) {
+    JsonbContainer* root = &array->root;
     if (!JsonContainerIsArray(root) || JsonContainerIsScalar(root))
         throw bad_argument("events must be a JSON array", "It is another kind of JSON value.",
                            "Write [{\"type\": \"OrderPlaced\", \"data\": {}}].");
     *count = JsonContainerSize(root);
-    auto* events = static_cast<NewEvent*>(MemoryContextAllocHuge(CurrentMemoryContext, (*count + 1) * sizeof(NewEvent)));
+    auto* events =
+        static_cast<NewEvent*>(MemoryContextAllocHuge(CurrentMemoryContext, (*count + 1) * sizeof(NewEvent)));
     for (int64 i = 0; i < *count; i++) {
         JsonbValue* value = getIthJsonbValueFromContainer(root, static_cast<uint32>(i));
         events[i] = parse_event(value, i);

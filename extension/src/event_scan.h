@@ -3,18 +3,13 @@
 #pragma once
 
 #include "log_tables.h"
-
-#include <string_view>
+#include "validate.h"
 
 extern "C" {
 #include "utils/tuplestore.h"
 }
 
 namespace tidemark {
-
-inline text* make_text(std::string_view value) {
-    return cstring_to_text_with_len(value.data(), static_cast<int>(value.size()));
-}
 
 // A scan of one index of es_events under the active snapshot. The keys are on the index's columns, in their order.
 class EventScan {

@@ -17,12 +17,9 @@ inline bool is_exact(int64 expected) { return expected >= 0 || expected == NO_ST
 
 // actual 0 means that the stream has no events. An exact 0 never matches: that is what NO_STREAM is for.
 inline bool matches(int64 expected, int64 actual) {
-    switch (expected) {
-        case ANY: return true;
-        case NO_STREAM: return actual == 0;
-        case STREAM_EXISTS: return actual > 0;
-        default: return expected == actual && actual > 0;
-    }
+    if (expected == ANY) return true;
+    if (expected == NO_STREAM) return actual == 0;
+    return actual > 0 && (expected == STREAM_EXISTS || expected == actual);
 }
 
 // Throws 22023 for a number that is no expectation.

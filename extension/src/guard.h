@@ -56,8 +56,8 @@ failure* current_failure(MemoryContext memory) noexcept;
 
 }  // namespace detail
 
-// Runs body, which may call PostgreSQL; throws pg_error where that raises an error. Costs one sigsetjmp: use it once per
-// call, not per row. Never inlined, so that no local of the caller lives in a register that the jump would roll back.
+// Runs body, which may call PostgreSQL; throws pg_error where that raises an error. Costs one sigsetjmp: use it once
+// per call, not per row. Never inlined, so that no local of the caller lives in a register that the jump would roll back.
 template <typename Body>
 [[gnu::noinline]] auto pg_call(Body&& body) {
     using Result = std::invoke_result_t<Body&>;
@@ -92,12 +92,12 @@ Datum sql_entry(FunctionCallInfo fcinfo, Body&& body) {
 }  // namespace tidemark
 
 // Defines the SQL-callable C function `name`; the function's body follows, with `fcinfo` in scope, as C++.
-#define TIDEMARK_FUNCTION(name)                                                            \
-    static Datum name##_body(FunctionCallInfo fcinfo);                                     \
-    extern "C" {                                                                           \
-    __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                   \
-    __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void);   \
-    PG_FUNCTION_INFO_V1(name);                                                             \
-    Datum name(PG_FUNCTION_ARGS) { return ::tidemark::sql_entry(fcinfo, name##_body); }    \
-    }                                                                                      \
+#define TIDEMARK_FUNCTION(name)                                                          \
+    static Datum name##_body(FunctionCallInfo fcinfo);                                   \
+    extern "C" {                                                                         \
+    __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                 \
+    __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void); \
+    PG_FUNCTION_INFO_V1(name);                                                           \
+    Datum name(PG_FUNCTION_ARGS) { return ::tidemark::sql_entry(fcinfo, name##_body); }  \
+    }                                                                                    \
     static Datum name##_body(FunctionCallInfo fcinfo)

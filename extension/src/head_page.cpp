@@ -14,9 +14,8 @@ namespace {
 constexpr size_t CONTENT_OFFSET = sizeof(int32) + VARHDRSZ;
 
 template <typename Row>
-constexpr bool fits_a_page =
-    MAXALIGN(SizeofHeapTupleHeader) + CONTENT_OFFSET + sizeof(Row) <= MaxHeapTupleSize && sizeof(Row) % 8 == 0 &&
-    std::is_trivially_copyable_v<Row>;
+constexpr bool fits_a_page = MAXALIGN(SizeofHeapTupleHeader) + CONTENT_OFFSET + sizeof(Row) <= MaxHeapTupleSize &&
+                             sizeof(Row) % 8 == 0 && std::is_trivially_copyable_v<Row>;
 
 static_assert(fits_a_page<HeadRow> && fits_a_page<OverflowRow>);
 static_assert(sizeof(HeadRow) + sizeof(OverflowRow) > MaxHeapTupleSize, "the two must not share a page");

@@ -2,8 +2,8 @@
 //
 // A reader may have seen events that a crash, a promotion or a restore then takes back: with synchronous_commit = off,
 // from a primary that was ahead of its standby, or after the moment of the backup. Handing their positions out again
-// would make that reader skip the new events. So where the log cannot know that its history simply went on, it leaps far
-// beyond any position that can have been seen.
+// would make that reader skip the new events. So where the log cannot know that its history simply went on, it leaps
+// far beyond any position that can have been seen.
 //
 // It knows by es_log_marker, an unlogged table of one row. Such a table survives a clean restart, and is empty after a
 // crash, a promotion, a point-in-time recovery, and in a copy made by pg_basebackup; dumps leave it out. And by

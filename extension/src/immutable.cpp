@@ -41,8 +41,8 @@ TIDEMARK_FUNCTION(tidemark_refuse_change) {
             throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_refuse_change() is a trigger function");
         const auto* trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
         if (!is_restore(log_tables(fcinfo), trigger)) {
-            const char* message = psprintf("rows of %s cannot be %s", RelationGetRelationName(trigger->tg_relation),
-                                           verb(trigger));
+            const char* message =
+                psprintf("rows of %s cannot be %s", RelationGetRelationName(trigger->tg_relation), verb(trigger));
             throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message,
                             "The log is append-only; only the functions of the extension tidemark write to it.",
                             "Append with es_append(). To correct a fact, append an event that says so.");

@@ -2,7 +2,7 @@
 //
 // Why a reader can never skip an event. A transaction T that appends does, in this order:
 //   (a) takes its transaction id;
-//   (b) under the head's exclusive lock, is given positions p .. p+n-1, and an entry (T, p) is on the page from then on;
+//   (b) under the head's exclusive lock, is given positions p .. p+n-1, and an entry (T, p) is on the page from then;
 //   (c) inserts the events; (d) commits or aborts. Only then may somebody drop the entry.
 // A reader
 //   (1) copies the head under its shared lock: the last position L and the entries;
@@ -19,8 +19,8 @@
 // positions only rise. Were S taken before (1), T could end, and its entry go, in between: S would not see an event
 // below the line, and a reader that moves its cursor past it would lose it for ever.
 // Transactions that append nothing have no entry and hold nobody back. A prepared transaction stays in progress.
-// On a standby the same holds for what has been replayed: T's transaction id is in the WAL record that writes the entry,
-// so T is known as running there before the page changes, and its commit is replayed after it.
+// On a standby the same holds for what has been replayed: T's transaction id is in the WAL record that writes the
+// entry, so T is known as running there before the page changes, and its commit is replayed after it.
 //
 // Changes of the head are not transactional: positions of a transaction that aborts are gone. After a crash the page
 // may lag behind what readers have seen; history.h tells how positions stay unique then.

@@ -28,11 +28,11 @@ struct LogTables {
 
 // The indexes of es_events, known by their key columns: an administrator may rename or rebuild them.
 struct EventIndexes {
-    Oid by_position;          // unique (position)
-    Oid by_stream;            // unique (stream_id, version)
-    Oid by_category;          // (category, position)
-    Oid by_event_id;          // unique (event_id)
-    Oid by_type;              // (event_type, position); InvalidOid where nobody has asked for it
+    Oid by_position;  // unique (position)
+    Oid by_stream;    // unique (stream_id, version)
+    Oid by_category;  // (category, position)
+    Oid by_event_id;  // unique (event_id)
+    Oid by_type;      // (event_type, position); InvalidOid where nobody has asked for it
 };
 
 // The tables of the log that the called function belongs to. Cached until one of them changes.

@@ -60,8 +60,10 @@ void read_types(Page& page, Relation events, Oid index, int64 after, int64 upto)
     int open = 0;
     for (int i = 0; i < filter.type_count; i++) {
         EventScan* scan = new (&scans[open]) EventScan(open_range(events, index, filter.types[i], after, upto));
-        if (scan->next()) open++;
-        else scan->end();
+        if (scan->next())
+            open++;
+        else
+            scan->end();
     }
     while (!page.full() && open > 0) {
         EventScan* lowest = std::min_element(
@@ -76,7 +78,7 @@ void read_types(Page& page, Relation events, Oid index, int64 after, int64 upto)
     for (int i = 0; i < open; i++) scans[i].end();
 }
 
-// Reads the page from the prefix's range of (stream_id, version), or nothing and returns false, where the range is long.
+// Reads the page from the prefix's range of (stream_id, version); where that is long, returns false with nothing read.
 bool read_prefix(Page& page, Relation events, int64 after, int64 upto) {
     struct Found {
         int64 position;

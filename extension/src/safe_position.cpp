@@ -26,15 +26,13 @@ SafeRead begin_safe_read(Relation head, Relation events) {
     const FullTransactionId own = GetTopFullTransactionIdIfAny();
     const FullTransactionId next = ReadNextFullTransactionId();
     InFlight* const entries = read.head.entries;
-    InFlight* const end =
-        std::remove_if(entries, entries + read.head.entry_count, [&](const InFlight& entry) {
-            return !in_progress(entry.xid, own, next, snapshot);
-        });
+    InFlight* const end = std::remove_if(entries, entries + read.head.entry_count, [&](const InFlight& entry) {
+        return !in_progress(entry.xid, own, next, snapshot);
+    });
     read.head.entry_count = static_cast<uint32>(end - entries);
 
     // A log restored from a dump knows its positions by its events alone until the first append.
-    read.last_position =
-        has_started(read.head.timeline) ? read.head.last_position : highest_event(events, snapshot);
+    read.last_position = has_started(read.head.timeline) ? read.head.last_position : highest_event(events, snapshot);
     read.position = read.last_position;
     for (const InFlight* entry = entries; entry < end; entry++)
         read.position = std::min(read.position, entry->first_position - 1);

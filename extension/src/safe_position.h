@@ -6,8 +6,8 @@
 
 namespace tidemark {
 
-// A read of the log: position is the line drawn for the active snapshot, which holds until end(). Everything at or below
-// the line is final and visible in that snapshot. The line is worth nothing in any other snapshot.
+// A read of the log: position is the line drawn for the active snapshot, which holds until end(). Everything at or
+// below the line is final and visible in that snapshot. The line is worth nothing in any other snapshot.
 struct SafeRead {
     int64 position;
     int64 last_position;  // the last one handed out when the line was drawn

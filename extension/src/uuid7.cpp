@@ -32,7 +32,7 @@ pg_uuid_t new_uuid7() {
     if (!pg_strong_random(&id.data[8], 8))
         throw sql_error(ERRCODE_INTERNAL_ERROR, "no random numbers for an event id",
                         "The operating system's source of strong random numbers failed.");
-    id.data[6] = static_cast<unsigned char>(0x70 | (fraction >> 8));   // version 7
+    id.data[6] = static_cast<unsigned char>(0x70 | (fraction >> 8));  // version 7
     id.data[7] = static_cast<unsigned char>(fraction);
     id.data[8] = static_cast<unsigned char>(0x80 | (id.data[8] & 0x3f));  // the variant of RFC 9562
     return id;

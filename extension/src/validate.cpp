@@ -25,9 +25,7 @@ bool has_control_character(std::string_view name) {
     return false;
 }
 
-sql_error missing(const char* what) {
-    return bad_argument(std::string(what) + " must not be null");
-}
+sql_error missing(const char* what) { return bad_argument(std::string(what) + " must not be null"); }
 
 }  // namespace
 
@@ -39,7 +37,8 @@ void check_name(std::string_view name, const char* what) {
         problem = "It begins or ends with a blank.";
     else if (has_control_character(name))
         problem = "It contains a control character.";
-    else if (name.size() > LONGEST_NAME && pg_mbstrlen_with_len(name.data(), static_cast<int>(name.size())) > LONGEST_NAME)
+    else if (name.size() > LONGEST_NAME &&
+             pg_mbstrlen_with_len(name.data(), static_cast<int>(name.size())) > LONGEST_NAME)
         problem = "It is longer than 255 characters.";
     if (problem != nullptr)
         throw bad_argument(std::string("invalid ") + what, problem,

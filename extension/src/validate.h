@@ -14,6 +14,10 @@ inline std::string_view view(const text* value) {
     return {VARDATA_ANY(value), static_cast<size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
+inline text* make_text(std::string_view value) {
+    return cstring_to_text_with_len(value.data(), static_cast<int>(value.size()));
+}
+
 inline std::string quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
 
 // 1 to 255 characters, no control characters, no leading or trailing blanks. `what` names the thing in the message.

@@ -1,0 +1,31 @@
+// The randomness of one thread: reproducible from the run's seed, apart from what the scheduler adds.
+#pragma once
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+namespace chaos {
+
+using Clock = std::chrono::steady_clock;
+using Millis = std::chrono::milliseconds;
+
+class Dice {
+  public:
+    // role and number tell the threads apart.
+    Dice(unsigned seed, unsigned role, unsigned number) {
+        std::seed_seq sequence{seed, role, number};
+        engine_.seed(sequence);
+    }
+    int between(int low, int high) { return std::uniform_int_distribution(low, high)(engine_); }
+    bool chance(int percent) { return between(1, 100) <= percent; }
+    // How long a client keeps a transaction waiting: mostly up to 50 ms, now and then 300.
+    Millis pause() { return Millis(chance(3) ? 300 : between(0, 50)); }
+
+  private:
+    std::mt19937 engine_;
+};
+
+inline void rest(Millis time) { std::this_thread::sleep_for(time); }
+
+}  // namespace chaos
