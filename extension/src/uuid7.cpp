@@ -10,8 +10,8 @@ namespace tidemark {
 namespace {
 
 // The 12 bits after the milliseconds hold their fraction: a step of one is about 244 ns.
-constexpr int64 NS_PER_MS = 1000000;
-constexpr int64 SMALLEST_STEP_NS = NS_PER_MS / 4096 + 1;
+constexpr int64 NANOSECONDS_PER_MS = 1000000;
+constexpr int64 SMALLEST_STEP_NS = NANOSECONDS_PER_MS / 4096 + 1;
 
 int64 ascending_nanoseconds() {
     static int64 last = 0;
@@ -25,8 +25,8 @@ int64 ascending_nanoseconds() {
 
 pg_uuid_t new_uuid7() {
     const int64 ns = ascending_nanoseconds();
-    const int64 ms = ns / NS_PER_MS;
-    const auto fraction = static_cast<uint32>((ns % NS_PER_MS) * 4096 / NS_PER_MS);
+    const int64 ms = ns / NANOSECONDS_PER_MS;
+    const auto fraction = static_cast<uint32>((ns % NANOSECONDS_PER_MS) * 4096 / NANOSECONDS_PER_MS);
     pg_uuid_t id;
     for (int i = 0; i < 6; i++) id.data[i] = static_cast<unsigned char>(ms >> (40 - 8 * i));
     if (!pg_strong_random(&id.data[8], 8))
