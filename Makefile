@@ -1,7 +1,7 @@
 # Builds, installs and tests the PostgreSQL extension with PGXS. `make help` lists the targets.
 
 EXTENSION = extension/tidemark
-DATA := extension/sql/tidemark--$(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/tidemark.control).sql
+DATA = $(wildcard extension/sql/tidemark--*.sql)
 MODULE_big = tidemark
 SOURCES := $(sort $(wildcard extension/src/*.cpp))
 OBJS = $(SOURCES:.cpp=.o)

@@ -8,7 +8,7 @@ PG_BIN=/usr/lib/postgresql/$PG_MAJOR/bin
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(g++ make "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-TEST_PACKAGES=(clang-format shellcheck libipc-run-perl libpq-dev python3 perl)
+TEST_PACKAGES=(clang-format shellcheck perl libipc-run-perl libpq-dev libssl-dev)
 
 note() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -60,11 +60,13 @@ make_work_dir() { as_server_user mktemp -d -p /tmp --suffix=.tidemark; }
 
 # start_test_server DIR [SETTING ...]: a cluster with its data, socket and server.log in DIR, which is the server
 # user's; superuser postgres, no TCP, no fsync. Call it from a directory that the server user can enter.
+# Text sorts as in a dictionary there, as it does in most databases: what relies on the order of bytes has to say so.
 start_test_server() {
   local dir=$1
   shift
-  as_server_user "$PG_BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
-    >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; return 1; }
+  as_server_user "$PG_BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 \
+    --locale-provider=icu --icu-locale=en-US --no-sync >"$dir/initdb.log" 2>&1 ||
+    { cat "$dir/initdb.log" >&2; return 1; }
   printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$dir'" "fsync = off" "$@" |
     as_server_user tee -a "$dir/data/postgresql.conf" >/dev/null
   as_server_user "$PG_BIN/pg_ctl" -D "$dir/data" -l "$dir/server.log" -s -w start ||

@@ -1,9 +1,12 @@
 \echo Use "CREATE EXTENSION tidemark" to load this file. \quit
 
+-- Nothing is looked up in the schema that Tidemark is installed into, where others may have put functions of any name.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Tables ------------------------------------------------------------------------------------------------------------
 -- The columns of es_events are known to the library by number: new ones go to the end.
 
-CREATE TABLE es_events (
+CREATE TABLE @extschema@.es_events (
     position        bigint      NOT NULL,
     version         bigint      NOT NULL,
     recorded_at     timestamptz NOT NULL,
@@ -17,23 +20,23 @@ CREATE TABLE es_events (
     CONSTRAINT es_events_pkey PRIMARY KEY (position),
     CONSTRAINT es_events_stream_id_version_key UNIQUE (stream_id, version),
     CONSTRAINT es_events_event_id_key UNIQUE (event_id)
-);
-CREATE INDEX es_events_category_position_idx ON es_events (category, position);
+) USING heap;
+CREATE INDEX es_events_category_position_idx ON @extschema@.es_events (category, position);
 
-COMMENT ON TABLE es_events IS
+COMMENT ON TABLE @extschema@.es_events IS
 'The log: every event, immutable. To follow it, read with es_read_after(): a plain SELECT by position misses events that commit late.';
-COMMENT ON COLUMN es_events.position IS 'place in the whole log; strictly increasing, with gaps, never reused';
-COMMENT ON COLUMN es_events.version IS 'number in its stream: 1, 2, 3, … without gaps';
-COMMENT ON COLUMN es_events.recorded_at IS 'the server''s clock when the event was appended';
-COMMENT ON COLUMN es_events.event_id IS 'unique over the whole log; the caller''s, or a UUID version 7';
-COMMENT ON COLUMN es_events.schema_version IS 'version of the schema that data follows, per event type, from 1';
-COMMENT ON COLUMN es_events.stream_id IS 'the stream that the event belongs to';
-COMMENT ON COLUMN es_events.category IS 'of the stream: the text before the first - of its id, unless given with its first event';
-COMMENT ON COLUMN es_events.event_type IS 'what happened';
-COMMENT ON COLUMN es_events.data IS 'the fact itself, any JSON';
-COMMENT ON COLUMN es_events.metadata IS 'what is said about the event, a JSON object: who, why, correlation';
+COMMENT ON COLUMN @extschema@.es_events.position IS 'place in the log; strictly increasing, has gaps, never reused';
+COMMENT ON COLUMN @extschema@.es_events.version IS 'number in its stream: 1, 2, 3, … without gaps';
+COMMENT ON COLUMN @extschema@.es_events.recorded_at IS 'the server''s clock when the event was appended';
+COMMENT ON COLUMN @extschema@.es_events.event_id IS 'unique over the whole log; the caller''s, or a UUID version 7';
+COMMENT ON COLUMN @extschema@.es_events.schema_version IS 'version of the schema that data follows, from 1';
+COMMENT ON COLUMN @extschema@.es_events.stream_id IS 'the stream that the event belongs to';
+COMMENT ON COLUMN @extschema@.es_events.category IS 'of the stream: the text before the first - of its id, unless given';
+COMMENT ON COLUMN @extschema@.es_events.event_type IS 'what happened';
+COMMENT ON COLUMN @extschema@.es_events.data IS 'the fact itself, any JSON';
+COMMENT ON COLUMN @extschema@.es_events.metadata IS 'what is said about the event, a JSON object';
 
-CREATE VIEW es_streams AS
+CREATE VIEW @extschema@.es_streams AS
     SELECT first.stream_id, first.category, last.version,
            first.position AS first_position, last.position AS last_position,
            first.recorded_at AS created_at, last.recorded_at AS updated_at
@@ -47,65 +50,73 @@ CREATE VIEW es_streams AS
     ) AS last
     WHERE first.version = 1;
 
-COMMENT ON VIEW es_streams IS
+COMMENT ON VIEW @extschema@.es_streams IS
 'The streams and where they end. Quick by stream_id; listing all of them reads the index on (stream_id, version) whole.';
 
 -- The log head: a fixed number of bytes a row, stored plain, changed in place by the library. Not dumped: a restored
 -- log makes itself a new one.
-CREATE TABLE es_log_head (row_number integer NOT NULL, content bytea NOT NULL);
-ALTER TABLE es_log_head ALTER COLUMN content SET STORAGE PLAIN;
-COMMENT ON TABLE es_log_head IS
+CREATE TABLE @extschema@.es_log_head (row_number integer NOT NULL, content bytea NOT NULL) USING heap;
+ALTER TABLE @extschema@.es_log_head ALTER COLUMN content SET STORAGE PLAIN;
+COMMENT ON TABLE @extschema@.es_log_head IS
 'The last position handed out and the transactions that may still write below it, in the library''s own format.';
 
-CREATE UNLOGGED TABLE es_log_marker (started_at timestamptz NOT NULL);
-COMMENT ON TABLE es_log_marker IS
+CREATE UNLOGGED TABLE @extschema@.es_log_marker (started_at timestamptz NOT NULL) USING heap;
+COMMENT ON TABLE @extschema@.es_log_marker IS
 'Has its row while the log''s history goes on. Unlogged, so that a crash, a promotion or a restore empties it and the next append leaps beyond every position that may have been seen.';
 
-CREATE TABLE es_installations (
+CREATE TABLE @extschema@.es_installations (
     installation_id uuid        NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
     installed_at    timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE es_installations IS
+COMMENT ON TABLE @extschema@.es_installations IS
 'A row for each CREATE EXTENSION that this log''s data has gone through: more than one means restored from a dump.';
-INSERT INTO es_installations DEFAULT VALUES;
+INSERT INTO @extschema@.es_installations DEFAULT VALUES;
 
-SELECT pg_extension_config_dump('es_events', '');
-SELECT pg_extension_config_dump('es_installations', '');
+SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);
 
-CREATE FUNCTION es_create_log_head() RETURNS void
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log_head';
-SELECT es_create_log_head();
-DROP FUNCTION es_create_log_head();
+CREATE FUNCTION @extschema@.es_create_log() RETURNS void
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log';
+SELECT @extschema@.es_create_log();
+DROP FUNCTION @extschema@.es_create_log();
 
 -- Immutability: for everybody, also under session_replication_role = replica ----------------------------------------
 
-CREATE FUNCTION es_refuse_change() RETURNS trigger
+CREATE FUNCTION @extschema@.es_refuse_change() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_refuse_change';
-COMMENT ON FUNCTION es_refuse_change() IS
-'Trigger function: refuses to change the log''s tables by hand. Lets rows be inserted into es_events, as a restore does, until the first append.';
+COMMENT ON FUNCTION @extschema@.es_refuse_change() IS
+'Trigger function: refuses to change the log''s tables by hand. Lets rows be inserted into es_events, as a restore does, until the first append, and makes the log head follow them.';
 
-CREATE TRIGGER es_events_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON es_events
-    FOR EACH STATEMENT EXECUTE FUNCTION es_refuse_change();
-ALTER TABLE es_events ENABLE ALWAYS TRIGGER es_events_immutable;
-
-CREATE TRIGGER es_log_head_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON es_log_head
-    FOR EACH STATEMENT EXECUTE FUNCTION es_refuse_change();
-ALTER TABLE es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
+CREATE TRIGGER es_events_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_events
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_refuse_change();
+CREATE TRIGGER es_events_restored AFTER INSERT ON @extschema@.es_events
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_refuse_change();
+CREATE TRIGGER es_log_head_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_log_head
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_refuse_change();
+CREATE TRIGGER es_log_marker_immutable BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_log_marker
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_refuse_change();
+CREATE TRIGGER es_installations_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_installations
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_refuse_change();
+ALTER TABLE @extschema@.es_events ENABLE ALWAYS TRIGGER es_events_immutable;
+ALTER TABLE @extschema@.es_events ENABLE ALWAYS TRIGGER es_events_restored;
+ALTER TABLE @extschema@.es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
+ALTER TABLE @extschema@.es_log_marker ENABLE ALWAYS TRIGGER es_log_marker_immutable;
+ALTER TABLE @extschema@.es_installations ENABLE ALWAYS TRIGGER es_installations_immutable;
 
 -- Expected versions -------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION es_any() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -2;
-COMMENT ON FUNCTION es_any() IS 'Expected version: append whatever the stream''s version is, also to a new stream (-2).';
+CREATE FUNCTION @extschema@.es_any() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -2;
+COMMENT ON FUNCTION @extschema@.es_any() IS 'Expected version: append whatever the stream''s version is, also to none (-2).';
 
-CREATE FUNCTION es_no_stream() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -1;
-COMMENT ON FUNCTION es_no_stream() IS 'Expected version: append only if the stream has no events (-1).';
+CREATE FUNCTION @extschema@.es_no_stream() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -1;
+COMMENT ON FUNCTION @extschema@.es_no_stream() IS 'Expected version: append only if the stream has no events (-1).';
 
-CREATE FUNCTION es_stream_exists() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -4;
-COMMENT ON FUNCTION es_stream_exists() IS 'Expected version: append only if the stream has an event (-4).';
+CREATE FUNCTION @extschema@.es_stream_exists() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -4;
+COMMENT ON FUNCTION @extschema@.es_stream_exists() IS 'Expected version: append only if the stream has an event (-4).';
 
 -- Appending ---------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION es_append(
+CREATE FUNCTION @extschema@.es_append(
     stream_id        text,
     event_type       text,
     data             jsonb   DEFAULT '{}',
@@ -117,10 +128,10 @@ CREATE FUNCTION es_append(
     OUT stream_id text, OUT first_version bigint, OUT last_version bigint,
     OUT first_position bigint, OUT last_position bigint, OUT is_duplicate boolean)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_append';
-COMMENT ON FUNCTION es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer) IS
+COMMENT ON FUNCTION @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer) IS
 'Appends one event to a stream, if the stream''s version is what expected_version demands: a version, es_any() (the default), es_no_stream() or es_stream_exists(). Raises TM001 where it is not. event_id makes a retry safe: the same append over again returns the first one''s result with is_duplicate; any other use of an id that the log holds raises TM003. category defaults to the text before the first - of the stream id. Call it in FROM: (es_append(…)).* appends once per column.';
 
-CREATE FUNCTION es_append_events(
+CREATE FUNCTION @extschema@.es_append_events(
     stream_id        text,
     events           jsonb,
     expected_version bigint DEFAULT -2,
@@ -128,64 +139,64 @@ CREATE FUNCTION es_append_events(
     OUT stream_id text, OUT first_version bigint, OUT last_version bigint,
     OUT first_position bigint, OUT last_position bigint, OUT is_duplicate boolean)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_append_events';
-COMMENT ON FUNCTION es_append_events(text, jsonb, bigint, text) IS
+COMMENT ON FUNCTION @extschema@.es_append_events(text, jsonb, bigint, text) IS
 'Appends the events of a JSON array of {type, data, metadata, id, schema_version} to a stream, all or none, at consecutive positions. As es_append() otherwise. An empty array checks the expectation and returns the stream''s version as last_version.';
 
-CREATE FUNCTION es_lock_stream(stream_id text) RETURNS bigint
+CREATE FUNCTION @extschema@.es_lock_stream(stream_id text) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_lock_stream';
-COMMENT ON FUNCTION es_lock_stream(text) IS
+COMMENT ON FUNCTION @extschema@.es_lock_stream(text) IS
 'Load for update: locks the stream against other appends until the transaction ends and returns its version, 0 if it has no events.';
 
 -- Reading -----------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION es_read_stream(
+CREATE FUNCTION @extschema@.es_read_stream(
     stream_id    text,
     from_version bigint  DEFAULT NULL,
     max_count    bigint  DEFAULT NULL,
     backward     boolean DEFAULT false)
-    RETURNS SETOF es_events
+    RETURNS SETOF @extschema@.es_events
     LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'tidemark_read_stream';
-COMMENT ON FUNCTION es_read_stream(text, bigint, bigint, boolean) IS
+COMMENT ON FUNCTION @extschema@.es_read_stream(text, bigint, bigint, boolean) IS
 'The events of a stream in version order, or backward, from from_version on, either way (null: from the start, or backward from the end), at most max_count (null: all). Empty for a stream without events. Shows the transaction''s own events too.';
 
-CREATE FUNCTION es_stream_version(stream_id text) RETURNS bigint
+CREATE FUNCTION @extschema@.es_stream_version(stream_id text) RETURNS bigint
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_stream_version';
-COMMENT ON FUNCTION es_stream_version(text) IS 'The version of a stream''s last event, 0 if it has none.';
+COMMENT ON FUNCTION @extschema@.es_stream_version(text) IS 'The version of a stream''s last event, 0 if it has none.';
 
-CREATE FUNCTION es_read_after(
+CREATE FUNCTION @extschema@.es_read_after(
     after_position bigint DEFAULT 0,
     max_count      bigint DEFAULT 1000,
     category       text   DEFAULT NULL,
     event_types    text[] DEFAULT NULL,
     stream_prefix  text   DEFAULT NULL)
-    RETURNS SETOF es_events
+    RETURNS SETOF @extschema@.es_events
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000 AS 'MODULE_PATHNAME', 'tidemark_read_after';
-COMMENT ON FUNCTION es_read_after(bigint, bigint, text, text[], text) IS
+COMMENT ON FUNCTION @extschema@.es_read_after(bigint, bigint, text, text[], text) IS
 'A page of the log in position order: at most max_count events (null: no limit) above after_position and up to the safe position, of one category, of any of the types, of streams whose id begins with the prefix (taken literally), where given. A reader that goes on from the last position it got never skips an event. Leaves out the transaction''s own uncommitted events.';
 
 -- The line ----------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION es_safe_position() RETURNS bigint
+CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_safe_position';
-COMMENT ON FUNCTION es_safe_position() IS
+COMMENT ON FUNCTION @extschema@.es_safe_position() IS
 'The safe position: every event at or below it is final. A value to watch, not to filter by: a statement''s snapshot may be older than it. es_read_after() reads up to it rightly.';
 
-CREATE FUNCTION es_head_position() RETURNS bigint
+CREATE FUNCTION @extschema@.es_head_position() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_head_position';
-COMMENT ON FUNCTION es_head_position() IS
+COMMENT ON FUNCTION @extschema@.es_head_position() IS
 'The last position handed out. Above the safe position while transactions that have appended are in progress.';
 
-CREATE FUNCTION es_leap() RETURNS bigint
+CREATE FUNCTION @extschema@.es_leap() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_leap';
-COMMENT ON FUNCTION es_leap() IS
+COMMENT ON FUNCTION @extschema@.es_leap() IS
 'Moves the head far beyond every position that any reader can have seen, and returns it. Needed only for a copy of a cleanly stopped data directory that is started elsewhere; after a crash, a promotion or a restore the next append does it by itself.';
 
-CREATE FUNCTION es_in_flight(OUT xid xid8, OUT first_position bigint) RETURNS SETOF record
+CREATE FUNCTION @extschema@.es_in_flight(OUT xid xid8, OUT first_position bigint) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'tidemark_in_flight';
-COMMENT ON FUNCTION es_in_flight() IS
+COMMENT ON FUNCTION @extschema@.es_in_flight() IS
 'The transactions in progress that have appended, with the first position of each. es_blockers() says who they are.';
 
-CREATE FUNCTION es_blockers()
+CREATE FUNCTION @extschema@.es_blockers()
     RETURNS TABLE (pid integer, gid text, xid xid8, first_position bigint, since timestamptz, age interval,
                    usename name, application_name text, state text, query text)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
@@ -195,17 +206,17 @@ BEGIN ATOMIC
            clock_timestamp() - coalesce(prepared.prepared, activity.xact_start),
            coalesce(activity.usename, prepared.owner), activity.application_name,
            coalesce(activity.state, CASE WHEN prepared.gid IS NOT NULL THEN 'prepared' END), activity.query
-    FROM es_in_flight() AS flight
+    FROM @extschema@.es_in_flight() AS flight
     LEFT JOIN pg_stat_activity AS activity ON activity.backend_xid = flight.xid::xid
     LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = flight.xid::xid
     ORDER BY flight.first_position;
 END;
-COMMENT ON FUNCTION es_blockers() IS
+COMMENT ON FUNCTION @extschema@.es_blockers() IS
 'Who holds the line back: the transactions that have appended and not finished, the one that decides first. pid, or gid of a prepared transaction; since when it runs or is prepared; its query. On a standby neither pid nor query is known.';
 
 -- Soundness ---------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION es_verify()
+CREATE FUNCTION @extschema@.es_verify()
     RETURNS TABLE (problem text, stream_id text, version bigint, "position" bigint, detail text, hint text)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
 BEGIN ATOMIC
@@ -214,7 +225,7 @@ BEGIN ATOMIC
                lag(event.version, 1, 0::bigint) OVER stream AS version_before,
                lag(event.position) OVER stream AS position_before,
                lag(event.category) OVER stream AS category_before
-        FROM es_events AS event
+        FROM @extschema@.es_events AS event
         WINDOW stream AS (PARTITION BY event.stream_id ORDER BY event.version)
     )
     SELECT 'versions not contiguous', events.stream_id, events.version, events.position,
@@ -236,18 +247,27 @@ BEGIN ATOMIC
     -- The head is read after the events: it only rises.
     SELECT 'head behind its events', last.stream_id, last.version, last.position,
            format('the last position handed out is %s', head.position),
-           'New events would get positions that are taken. Stop appending and call es_leap().'
+           'Readers do not get these events, and new ones may find their positions taken. Call es_leap().'
     FROM (SELECT event.stream_id, event.version, event.position
-          FROM es_events AS event ORDER BY event.position DESC LIMIT 1) AS last,
-         LATERAL (SELECT es_head_position() AS position WHERE last.position IS NOT NULL) AS head
+          FROM @extschema@.es_events AS event ORDER BY event.position DESC LIMIT 1) AS last,
+         LATERAL (SELECT @extschema@.es_head_position() AS position WHERE last.position IS NOT NULL) AS head
     WHERE last.position > head.position
     UNION ALL
     SELECT 'in-flight entry above the head', NULL, NULL, flight.first_position,
            format('transaction %s', flight.xid), 'The log head is damaged. Call es_leap().'
-    FROM es_in_flight() AS flight
-    WHERE flight.first_position > es_head_position();
+    FROM @extschema@.es_in_flight() AS flight
+    WHERE flight.first_position > @extschema@.es_head_position() + 1
+    UNION ALL
+    SELECT 'wrong persistence of a table', NULL, NULL, NULL,
+           format('%I is %s', relname, CASE relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END),
+           format('A crash would go unnoticed, or take the table''s rows along. ALTER TABLE %I SET %s.',
+                  relname, CASE relpersistence WHEN 'u' THEN 'LOGGED' ELSE 'UNLOGGED' END)
+    FROM pg_class
+    WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
+                  '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass)
+      AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass);
 END;
-COMMENT ON FUNCTION es_verify() IS
+COMMENT ON FUNCTION @extschema@.es_verify() IS
 'Checks the log: versions contiguous, position order as version order, one category a stream, the head above its events. No rows: sound. Reads the whole log once.';
 
 -- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ------------------------------------
@@ -270,22 +290,27 @@ GRANT tidemark_writer TO tidemark_admin;
 GRANT USAGE ON SCHEMA @extschema@ TO tidemark_reader;
 
 REVOKE ALL ON FUNCTION
-    es_any(), es_no_stream(), es_stream_exists(),
-    es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer), es_append_events(text, jsonb, bigint, text),
-    es_lock_stream(text), es_read_stream(text, bigint, bigint, boolean), es_stream_version(text),
-    es_read_after(bigint, bigint, text, text[], text), es_safe_position(), es_head_position(),
-    es_leap(), es_in_flight(), es_blockers(), es_verify(), es_refuse_change()
+    @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
+    @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
+    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_lock_stream(text),
+    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_stream_version(text),
+    @extschema@.es_read_after(bigint, bigint, text, text[], text),
+    @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
+    @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(), @extschema@.es_refuse_change()
     FROM PUBLIC;
 
-GRANT SELECT ON es_events, es_streams TO tidemark_reader;
+GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
-    es_any(), es_no_stream(), es_stream_exists(),
-    es_read_stream(text, bigint, bigint, boolean), es_stream_version(text),
-    es_read_after(bigint, bigint, text, text[], text), es_safe_position(), es_head_position()
+    @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
+    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_stream_version(text),
+    @extschema@.es_read_after(bigint, bigint, text, text[], text),
+    @extschema@.es_safe_position(), @extschema@.es_head_position()
     TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
-    es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer), es_append_events(text, jsonb, bigint, text),
-    es_lock_stream(text)
+    @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
+    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_lock_stream(text)
     TO tidemark_writer;
-GRANT SELECT ON es_installations TO tidemark_admin;
-GRANT EXECUTE ON FUNCTION es_leap(), es_in_flight(), es_blockers(), es_verify() TO tidemark_admin;
+GRANT SELECT ON @extschema@.es_installations TO tidemark_admin;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
+    TO tidemark_admin;

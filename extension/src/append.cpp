@@ -27,26 +27,47 @@ std::string_view category_of(const AppendRequest& request, const StreamTail& tai
                                "Leave the category out, or give the stream's own.");
         return category;
     }
-    const std::string_view category =
-        request.has_category ? request.category : request.stream_id.substr(0, request.stream_id.find('-'));
-    check_name(category, "category");
+    if (request.has_category) return request.category;
+    const std::string_view category = request.stream_id.substr(0, request.stream_id.find('-'));
+    const char* problem = name_problem(category);
+    if (problem != nullptr)
+        throw bad_argument("the stream id gives no category",
+                           "The category is the text before the first \"-\". " + std::string(problem),
+                           "Give the category with the stream's first event, or choose another stream id.");
     return category;
 }
 
-bool violates_event_id(const pg_error& error, Relation events) {
-    const char* constraint = error.data->constraint_name;
-    if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || constraint == nullptr) return false;
+// Whether the error is a violation of that unique index of es_events.
+bool violates(const pg_error& error, Relation events, Oid index) {
+    const ErrorData* data = error.data;
+    if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || data->constraint_name == nullptr ||
+        data->table_name == nullptr || strcmp(data->table_name, RelationGetRelationName(events)) != 0)
+        return false;
     return pg_call([&] {
-        const char* index = get_rel_name(event_indexes(events).by_event_id);
-        return index != nullptr && strcmp(constraint, index) == 0;
+        const char* name = get_rel_name(index);
+        return name != nullptr && strcmp(data->constraint_name, name) == 0;
     });
+}
+
+sql_error head_behind() {
+    return {CORRUPTED_LOG, "the log head is behind the log's events",
+            "A position that comes next is taken, or below one that this stream has.",
+            "Stop appending, see what es_verify() finds, and call es_leap()."};
 }
 
 void store(Relation events, const AppendRequest& request, std::string_view category, const AppendResult& result) {
     try {
         pg_call([&] { write_events(events, request, category, result.first_version, result.first_position); });
     } catch (const pg_error& error) {
-        if (violates_event_id(error, events)) throw event_id_taken(error.data->detail);
+        const EventIndexes& indexes = event_indexes(events);
+        if (violates(error, events, indexes.by_event_id))
+            throw event_id_taken("The log holds the id of one of these events already, or two of them have the same.");
+        if (violates(error, events, indexes.by_stream))
+            throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+                            "a trigger appended to the stream being appended to",
+                            "It took the version of the event that it was called for.",
+                            "Append to the same stream from an AFTER trigger.");
+        if (violates(error, events, indexes.by_position)) throw head_behind();
         throw;
     }
 }
@@ -55,7 +76,7 @@ void store(Relation events, const AppendRequest& request, std::string_view categ
 // a conflict leaves no gap in the log, and within a stream position order is version order.
 AppendResult append(const LogTables& tables, const AppendRequest& request) {
     Relation events = table_open(tables.events, RowExclusiveLock);
-    lock_stream(events, request.stream_id);
+    lock_stream(events, request.stream_id, true);
 
     const SnapshotScope snapshot;
     const StreamTail tail = find_tail(events, request.stream_id);
@@ -71,15 +92,16 @@ AppendResult append(const LogTables& tables, const AppendRequest& request) {
             const VersionConflict conflict = {request.stream_id, request.expected_version, tail.version};
             throw wrong_expected_version(&conflict, 1);
         }
+        const std::string_view category = category_of(request, tail);
         result.last_version = tail.version + request.count;
         if (request.count > 0) {
-            const std::string_view category = category_of(request, tail);
             Relation head = table_open(tables.head, RowExclusiveLock);
             ensure_history(tables, head, events);
             result.first_version = tail.version + 1;
             result.first_position = allocate_positions(head, request.count);
             result.last_position = result.first_position + request.count - 1;
             table_close(head, RowExclusiveLock);
+            if (result.first_position <= tail.position) throw head_behind();
             store(events, request, category, result);
         }
     }
@@ -89,14 +111,14 @@ AppendResult append(const LogTables& tables, const AppendRequest& request) {
 
 // The six output parameters of the append functions.
 Datum make_row(FunctionCallInfo fcinfo, const AppendRequest& request, const AppendResult& result) {
-    TupleDesc& descriptor = *reinterpret_cast<TupleDesc*>(&fcinfo->flinfo->fn_extra);
-    if (descriptor == nullptr) {
+    if (fcinfo->flinfo->fn_extra == nullptr) {
         const MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
         TupleDesc found;
         get_call_result_type(fcinfo, nullptr, &found);
-        descriptor = BlessTupleDesc(found);
+        fcinfo->flinfo->fn_extra = BlessTupleDesc(found);
         MemoryContextSwitchTo(caller);
     }
+    const auto descriptor = static_cast<TupleDesc>(fcinfo->flinfo->fn_extra);
     const bool nothing_written = result.first_version == 0;
     Datum values[] = {PointerGetDatum(make_text(request.stream_id)),
                       Int64GetDatum(result.first_version),
@@ -134,14 +156,13 @@ TIDEMARK_FUNCTION(tidemark_append) {
         NewEvent event = {};
         event.type = view(text_argument(fcinfo, 1, "event type"));
         check_name(event.type, "event type");
-        if (PG_ARGISNULL(2))
-            throw bad_argument("data must not be null", "", "Leave it out for an empty object, or pass the JSON null.");
+        refuse_null(fcinfo, 2, "data", "Leave it out for an empty object, or pass the JSON null.");
         event.data.whole = PG_GETARG_JSONB_P(2);
         event.metadata.whole = PG_ARGISNULL(3) ? empty_object() : PG_GETARG_JSONB_P(3);
         check_metadata(event.metadata);
         event.has_id = !PG_ARGISNULL(5);
         if (event.has_id) event.id = *PG_GETARG_UUID_P(5);
-        if (PG_ARGISNULL(7)) throw bad_argument("schema_version must not be null");
+        refuse_null(fcinfo, 7, "schema_version", "Leave it out for version 1.");
         event.schema_version = PG_GETARG_INT32(7);
         check_schema_version(event.schema_version);
 
@@ -156,8 +177,7 @@ TIDEMARK_FUNCTION(tidemark_append_events) {
     return pg_call([&] {
         require_read_write("es_append_events()");
         AppendRequest request = common_arguments(fcinfo, 2, 3);
-        if (PG_ARGISNULL(1))
-            throw bad_argument("events must not be null", "", "Pass an empty array to check the expectation only.");
+        refuse_null(fcinfo, 1, "events", "Pass an empty array to check the expectation only.");
         request.events = parse_events(PG_GETARG_JSONB_P(1), &request.count);
         return make_row(fcinfo, request, append(log_tables(fcinfo), request));
     });

@@ -18,7 +18,8 @@ void read_types(EventFilter& filter, ArrayType* array) {
     auto* types = static_cast<std::string_view*>(palloc((count + 1) * sizeof(std::string_view)));
     for (int i = 0; i < count; i++) {
         if (nulls[i])
-            throw bad_argument("event_types must not contain null", "", "Pass null instead of an array for all types.");
+            throw bad_argument("event_types must not contain null", "Element " + std::to_string(i + 1) + " is null.",
+                               "Pass null instead of an array for all types.");
         types[i] = view(DatumGetTextPP(elements[i]));
     }
     std::sort(types, types + count);
@@ -30,6 +31,7 @@ void read_types(EventFilter& filter, ArrayType* array) {
 
 EventFilter filter_argument(FunctionCallInfo fcinfo, int first) {
     EventFilter filter = {};
+    filter.scratch = AllocSetContextCreate(CurrentMemoryContext, "names of filtered events", ALLOCSET_SMALL_SIZES);
     filter.by_category = !PG_ARGISNULL(first);
     filter.by_types = !PG_ARGISNULL(first + 1);
     filter.by_prefix = !PG_ARGISNULL(first + 2);

@@ -16,20 +16,26 @@ struct EventFilter {
     int type_count;
     std::string_view prefix;
 
+    MemoryContext scratch;  // for names that are stored compressed
+
     bool matches(TupleTableSlot* event) const {
-        return (!by_category || view(event, CATEGORY) == category) && matches_type(event) && matches_prefix(event);
+        return (!by_category || name(event, CATEGORY) == category) && matches_type(event) && matches_prefix(event);
     }
     bool matches_type(TupleTableSlot* event) const {
-        return !by_types || std::find(types, types + type_count, view(event, EVENT_TYPE)) != types + type_count;
+        return !by_types || std::find(types, types + type_count, name(event, EVENT_TYPE)) != types + type_count;
     }
     bool matches_prefix(TupleTableSlot* event) const {
-        return !by_prefix || view(event, STREAM_ID).substr(0, prefix.size()) == prefix;
+        return !by_prefix || name(event, STREAM_ID).substr(0, prefix.size()) == prefix;
     }
 
   private:
-    // Names are at most 255 characters: stored inline, at the most compressed.
-    static std::string_view view(TupleTableSlot* event, EventColumn column) {
-        return tidemark::view(DatumGetTextPP(event_value(event, column)));
+    // Good until the next name is asked for.
+    std::string_view name(TupleTableSlot* event, EventColumn column) const {
+        MemoryContextReset(scratch);
+        const MemoryContext caller = MemoryContextSwitchTo(scratch);
+        const std::string_view result = view(DatumGetTextPP(event_value(event, column)));
+        MemoryContextSwitchTo(caller);
+        return result;
     }
 };
 

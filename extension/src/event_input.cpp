@@ -55,7 +55,8 @@ pg_uuid_t parse_id(const JsonbValue& value, int64 place) {
     const char* string = pnstrdup(value.val.string.val, value.val.string.len);
     try {
         return *pg_call([&] { return DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(string))); });
-    } catch (const pg_error&) {
+    } catch (const pg_error& error) {
+        if (error.sqlstate() != ERRCODE_INVALID_TEXT_REPRESENTATION) throw;
         throw bad_event(place, "The id is no UUID.", "Write it as 8-4-4-4-12 hexadecimal digits.");
     }
 }
@@ -84,7 +85,7 @@ NewEvent parse_event(JsonbValue* value, int64 place) {
     if (find(object, "type", &field) == nullptr) throw bad_event(place, "The type is missing.");
     if (field.type != jbvString) throw bad_event(place, "The type must be a string.");
     event.type = string_of(field);
-    check_name(event.type, "event type");
+    check_name(event.type, "event type", at(place));
 
     // Only here is a JSON null a value: data may be any document.
     if (getKeyJsonValueFromContainer(object, "data", 4, &event.data.part) == nullptr) event.data.whole = empty_object();
@@ -111,7 +112,8 @@ void check_metadata(const Document& metadata, int64 place) {
         metadata.whole ? JB_ROOT_IS_OBJECT(metadata.whole)
                        : metadata.part.type == jbvBinary && JsonContainerIsObject(metadata.part.val.binary.data);
     if (!is_object)
-        throw bad_argument("metadata must be a JSON object", at(place) + "It is another kind of JSON value.");
+        throw bad_argument("metadata must be a JSON object", at(place) + "It is another kind of JSON value.",
+                           "Write {\"user\": \"ann\"}, or leave it out.");
 }
 
 void check_schema_version(int64 schema_version, int64 place) {

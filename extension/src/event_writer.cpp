@@ -7,6 +7,8 @@
 
 extern "C" {
 #include "commands/trigger.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/timestamp.h"
 }
@@ -50,6 +52,15 @@ EventWriter::EventWriter(Relation relation)
     if (RelationGetDescr(relation)->natts > METADATA) find_defaults();
 }
 
+// A domain may refuse null. Null where the column's type is none.
+Node* null_of_domain(Form_pg_attribute column) {
+    const Oid base = getBaseType(column->atttypid);
+    if (base == column->atttypid) return nullptr;
+    Const* null = makeConst(base, -1, column->attcollation, column->attlen, Datum(0), true, column->attbyval);
+    return coerce_to_domain(reinterpret_cast<Node*>(null), InvalidOid, -1, column->atttypid, COERCION_IMPLICIT,
+                            COERCE_IMPLICIT_CAST, -1, false);
+}
+
 void EventWriter::find_defaults() {
     const TupleDesc descriptor = RelationGetDescr(target->ri_RelationDesc);
     const MemoryContext caller = MemoryContextSwitchTo(estate->es_query_cxt);
@@ -57,6 +68,7 @@ void EventWriter::find_defaults() {
         const Form_pg_attribute column = TupleDescAttr(descriptor, i);
         if (column->attisdropped || column->attgenerated) continue;
         Node* expression = build_column_default(target->ri_RelationDesc, i + 1);
+        if (expression == nullptr) expression = null_of_domain(column);
         if (expression == nullptr) continue;
         if (defaults == nullptr) defaults = static_cast<ExprState**>(palloc0(descriptor->natts * sizeof(ExprState*)));
         defaults[i] = ExecPrepareExpr(reinterpret_cast<Expr*>(expression), estate);
@@ -119,6 +131,10 @@ void EventWriter::check_kept(int64 version, int64 position) {
     if (problem != nullptr)
         throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", problem,
                         "Let the trigger raise an error to refuse the append.");
+    // What else it wrote must be such as an append may write.
+    check_name(view(DatumGetTextPP(event_value(slot, EVENT_TYPE))), "event type");
+    check_schema_version(DatumGetInt32(event_value(slot, SCHEMA_VERSION)));
+    check_metadata({DatumGetJsonbP(event_value(slot, METADATA)), {}});
 }
 
 void EventWriter::finish() {

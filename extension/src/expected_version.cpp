@@ -29,7 +29,7 @@ void check_expected_version(int64 expected) {
 sql_error wrong_expected_version(const VersionConflict* conflicts, int count) {
     StringInfoData json;
     initStringInfo(&json);
-    bool exact_zero = false;
+    bool any_missing = false;
     for (int i = 0; i < count; i++) {
         const VersionConflict& conflict = conflicts[i];
         appendStringInfoString(&json, i == 0 ? "[{\"stream\": " : ", {\"stream\": ");
@@ -39,12 +39,14 @@ sql_error wrong_expected_version(const VersionConflict* conflicts, int count) {
         appendStringInfoString(&json, ", \"actual\": ");
         append_version(&json, conflict.actual == 0 ? NO_STREAM : conflict.actual);
         appendStringInfoChar(&json, '}');
-        exact_zero |= conflict.expected == 0;
+        any_missing |= conflict.actual == 0 || conflict.expected == 0;
     }
     appendStringInfoChar(&json, ']');
     return {WRONG_EXPECTED_VERSION, "wrong expected version", json.data,
-            exact_zero ? "No stream is at version 0: expect es_no_stream() (-1) where the stream must not exist yet."
-                       : "Read the stream again, decide on what it says now, and append with its present version."};
+            any_missing
+                ? "Read the stream again and decide on what it says now. Of a stream that has no events, expect "
+                  "es_no_stream() (-1); exactly 0 never holds."
+                : "Read the stream again, decide on what it says now, and append with its present version."};
 }
 
 }  // namespace tidemark

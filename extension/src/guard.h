@@ -57,7 +57,7 @@ failure* current_failure(MemoryContext memory) noexcept;
 }  // namespace detail
 
 // Runs body, which may call PostgreSQL; throws pg_error where that raises an error. Costs one sigsetjmp: use it once
-// per call, not per row. Never inlined, so that no local of the caller lives in a register that the jump would roll back.
+// per call, not per row. Never inlined, so that no local of the caller lives in a register that the jump rolls back.
 template <typename Body>
 [[gnu::noinline]] auto pg_call(Body&& body) {
     using Result = std::invoke_result_t<Body&>;

@@ -50,6 +50,13 @@ BlockNumber insert_frozen(Relation head, int32 row_number, const Row& row) {
     return block;
 }
 
+bool is_empty(Relation head, BlockNumber block) {
+    const LockedPage locked(head, block, BUFFER_LOCK_SHARE);
+    const bool empty = PageIsNew(locked.page()) || PageGetMaxOffsetNumber(locked.page()) == 0;
+    locked.release();
+    return empty;
+}
+
 }  // namespace
 
 HeadRow* head_row(Page page) { return row_on<HeadRow>(page, HEAD_MAGIC); }
@@ -59,6 +66,8 @@ OverflowRow* overflow_row(Page page) { return row_on<OverflowRow>(page, OVERFLOW
 void create_head(Relation head) {
     HeadRow row = {};
     row.magic = HEAD_MAGIC;
+    row.timeline = GetWALInsertionTimeLine();
+    row.is_new = true;
     if (insert_frozen(head, 0, row) != 0) throw corrupted("the log head is not on the first page of its table");
 }
 
@@ -68,9 +77,10 @@ void add_overflow_row(Relation head) {
     const BlockNumber next = head_row(first.page())->overflow_rows + 1;
     first.release();
 
-    // A crash may have left the row without its count on the head; then it only needs counting.
-    if (RelationGetNumberOfBlocks(head) == next) {
+    // A crash may have left the page without the row, or both without the count on the head.
+    if (next >= RelationGetNumberOfBlocks(head) || is_empty(head, next)) {
         static const OverflowRow empty = {OVERFLOW_MAGIC, 0, {}};
+        if (next < RelationGetNumberOfBlocks(head)) RelationSetTargetBlock(head, next);
         if (insert_frozen(head, static_cast<int32>(next), empty) != next)
             throw corrupted("the log head could not be extended", "The new row is not on the page after the last.");
     }

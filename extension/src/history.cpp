@@ -1,5 +1,6 @@
 #include "history.h"
 
+#include "event_scan.h"
 #include "guard.h"
 #include "locks.h"
 #include "log_head.h"
@@ -31,20 +32,13 @@ int count_rows(Oid oid, int limit) {
     return rows;
 }
 
-bool history_continues(const LogTables& tables, TimeLineID timeline_on_head) {
-    return timeline_on_head == GetWALInsertionTimeLine() && count_rows(tables.marker, 1) == 1;
+// Were the marker's table not unlogged, it would outlive a crash and mark nothing.
+bool has_marker(const LogTables& tables) {
+    return get_rel_persistence(tables.marker) == RELPERSISTENCE_UNLOGGED && count_rows(tables.marker, 1) == 1;
 }
 
-// Frozen from the start, so that it stands at once and for good, whatever becomes of this transaction.
-void write_marker(const LogTables& tables) {
-    if (count_rows(tables.marker, 1) == 1) return;
-    Relation marker = table_open(tables.marker, RowExclusiveLock);
-    Datum values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
-    bool nulls[] = {false};
-    HeapTuple tuple = heap_form_tuple(RelationGetDescr(marker), values, nulls);
-    heap_insert(marker, tuple, GetCurrentCommandId(true), HEAP_INSERT_FROZEN, nullptr);
-    heap_freetuple(tuple);
-    table_close(marker, NoLock);
+bool is_unbroken(const LogTables& tables, const HeadCopy& copy) {
+    return copy.timeline == GetWALInsertionTimeLine() && has_marker(tables);
 }
 
 int64 positions_by_clock() {
@@ -53,36 +47,55 @@ int64 positions_by_clock() {
 }
 
 // A log that nobody can have read anything of yet: it begins at position 1.
-bool is_new(const LogTables& tables, const HeadCopy& copy, int64 highest) {
-    return !has_started(copy.timeline) && copy.last_position == 0 && highest == 0 &&
+bool is_untouched(const LogTables& tables, const HeadCopy& copy) {
+    return copy.is_new && copy.last_position == 0 && is_unbroken(tables, copy) &&
            count_rows(tables.installations, 2) == 1;
 }
 
+// The caller holds the maintenance lock: a restore that was in progress is over.
 int64 go_on(const LogTables& tables, Relation head, Relation events, bool leap_anyway) {
+    // The WAL record of the change wants a transaction id, as an allocation's does.
+    GetCurrentTransactionId();
     const SnapshotScope snapshot;
     const HeadCopy copy = read_head(head);
-    const int64 highest = highest_event(events, GetActiveSnapshot());
-    int64 target = copy.last_position;
-    if (leap_anyway || !is_new(tables, copy, highest))
-        target = std::max({copy.last_position + SMALLEST_LEAP, highest, positions_by_clock()});
-    const int64 last_position = raise_head(head, target, GetWALInsertionTimeLine());
+    int64 target = 0;
+    if (leap_anyway || !is_untouched(tables, copy))
+        target = std::max({copy.last_position + SMALLEST_LEAP, highest_event(events), positions_by_clock()});
+    const int64 last_position = start_head(head, target);
     write_marker(tables);
     snapshot.end();
     return last_position;
 }
 
+bool goes_on(const LogTables& tables, Relation head) {
+    const SnapshotScope snapshot;
+    const HeadCopy copy = read_head(head);
+    const bool result = !copy.is_new && is_unbroken(tables, copy);
+    snapshot.end();
+    return result;
+}
+
 }  // namespace
 
-int64 highest_event(Relation events, Snapshot snapshot) {
-    Relation index = index_open(event_indexes(events).by_position, AccessShareLock);
-    TupleTableSlot* slot = table_slot_create(events, nullptr);
-    IndexScanDesc scan = compat::index_begin(events, index, snapshot, 0);
-    index_rescan(scan, nullptr, 0, nullptr, 0);
-    const int64 highest =
-        index_getnext_slot(scan, BackwardScanDirection, slot) ? DatumGetInt64(event_value(slot, POSITION)) : 0;
-    index_endscan(scan);
-    ExecDropSingleTupleTableSlot(slot);
-    index_close(index, AccessShareLock);
+// Frozen from the start, so that it stands at once and for good, whatever becomes of this transaction.
+void write_marker(const LogTables& tables) {
+    const SnapshotScope snapshot;
+    if (count_rows(tables.marker, 1) == 0) {
+        Relation marker = table_open(tables.marker, RowExclusiveLock);
+        Datum values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+        bool nulls[] = {false};
+        HeapTuple tuple = heap_form_tuple(RelationGetDescr(marker), values, nulls);
+        heap_insert(marker, tuple, GetCurrentCommandId(true), HEAP_INSERT_FROZEN, nullptr);
+        heap_freetuple(tuple);
+        table_close(marker, NoLock);
+    }
+    snapshot.end();
+}
+
+int64 highest_event(Relation events) {
+    EventScan scan(events, event_indexes(events).by_position, nullptr, 0, BackwardScanDirection);
+    const int64 highest = scan.next() ? scan.position() : 0;
+    scan.end();
     return highest;
 }
 
@@ -90,16 +103,9 @@ void ensure_history(const LogTables& tables, Relation head, Relation events) {
     // A session ends with the server, and cannot append before a promotion: once checked, the history goes on.
     static Oid checked = InvalidOid;
     if (checked == tables.head) return;
-
-    const SnapshotScope snapshot;
-    const bool continues = history_continues(tables, read_head(head).timeline);
-    snapshot.end();
-    if (!continues) {
+    if (!goes_on(tables, head)) {
         const MaintenanceLock lock;
-        const SnapshotScope latest;
-        const bool restarted_meanwhile = history_continues(tables, read_head(head).timeline);
-        latest.end();
-        if (!restarted_meanwhile) go_on(tables, head, events, false);
+        if (!goes_on(tables, head)) go_on(tables, head, events, false);
         lock.release();
     }
     checked = tables.head;
@@ -107,6 +113,7 @@ void ensure_history(const LogTables& tables, Relation head, Relation events) {
 
 int64 leap(const LogTables& tables, Relation head, Relation events) {
     const MaintenanceLock lock;
+    if (RelationGetNumberOfBlocks(head) == 0) create_head(head);
     const int64 last_position = go_on(tables, head, events, true);
     lock.release();
     return last_position;

@@ -36,11 +36,13 @@ bool same_event(TupleTableSlot* row, const NewEvent& event) {
            compareJsonbContainers(&DatumGetJsonbP(event_value(row, DATA))->root, &event.data.stored()->root) == 0;
 }
 
-// Whether the row is where the request's event of that place went, had the request begun at first_version.
-bool same_place(TupleTableSlot* row, const AppendRequest& request, int64 place, int64 first_version) {
-    if (name_in(row, STREAM_ID) != request.stream_id) return false;
-    if (DatumGetInt64(event_value(row, VERSION)) != first_version + place) return false;
-    return !is_exact(request.expected_version) || first_version == std::max<int64>(request.expected_version, 0) + 1;
+// Whether the row is where the request's event of that place would have gone, had its append begun as `first` says.
+bool same_place(TupleTableSlot* row, const AppendRequest& request, int64 place, const AppendResult& first) {
+    return name_in(row, STREAM_ID) == request.stream_id &&
+           DatumGetInt64(event_value(row, VERSION)) == first.first_version + place &&
+           DatumGetInt64(event_value(row, POSITION)) == first.first_position + place &&
+           (!request.has_category || name_in(row, CATEGORY) == request.category) &&
+           matches(request.expected_version, first.first_version - 1);
 }
 
 const char* describe(TupleTableSlot* row) {
@@ -76,7 +78,7 @@ bool find_original(Relation events, const AppendRequest& request, AppendResult* 
                 result->first_version = DatumGetInt64(event_value(row, VERSION));
                 result->first_position = scan.position();
             }
-            repeated = repeated && same_place(row, request, place, result->first_version) && same_event(row, event);
+            repeated = repeated && same_place(row, request, place, *result) && same_event(row, event);
         } else {
             repeated = false;
         }

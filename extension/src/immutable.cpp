@@ -4,6 +4,7 @@
 #include "history.h"
 #include "locks.h"
 #include "log_head.h"
+#include "snapshot_scope.h"
 
 extern "C" {
 #include "commands/trigger.h"
@@ -20,17 +21,27 @@ const char* verb(const TriggerData* trigger) {
     return "truncated";
 }
 
-// Rows may come from a dump, before the log's first append; the lock keeps that one waiting until they are committed,
-// so that it sees what positions there are.
-bool is_restore(const LogTables& tables, const TriggerData* trigger) {
-    if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || RelationGetRelid(trigger->tg_relation) != tables.events)
-        return false;
+// Events may come from a dump until the log's first append. The lock keeps that append waiting until they are committed,
+// so that it sees what positions there are; the line is held from the beginning, for they come in any order.
+bool begin_restore(const LogTables& tables) {
     const LOCKTAG tag = lock_tag(LockKind::MAINTENANCE);
     LockAcquire(&tag, ShareLock, false, false);
-    Relation head = table_open(tables.head, AccessShareLock);
-    const bool started = has_started(read_head(head).timeline);
-    table_close(head, AccessShareLock);
-    return !started;
+    Relation head = table_open(tables.head, RowExclusiveLock);
+    const bool is_new = read_head(head).is_new;
+    if (is_new) hold_line(head, 1);
+    table_close(head, RowExclusiveLock);
+    return is_new;
+}
+
+void end_restore(const LogTables& tables) {
+    CommandCounterIncrement();
+    Relation events = table_open(tables.events, AccessShareLock);
+    Relation head = table_open(tables.head, RowExclusiveLock);
+    const SnapshotScope snapshot;
+    raise_head(head, highest_event(events));
+    snapshot.end();
+    table_close(head, RowExclusiveLock);
+    table_close(events, NoLock);
 }
 
 }  // namespace
@@ -40,7 +51,12 @@ TIDEMARK_FUNCTION(tidemark_refuse_change) {
         if (!CALLED_AS_TRIGGER(fcinfo))
             throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_refuse_change() is a trigger function");
         const auto* trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
-        if (!is_restore(log_tables(fcinfo), trigger)) {
+        const LogTables& tables = log_tables(fcinfo);
+        const bool of_events =
+            TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && RelationGetRelid(trigger->tg_relation) == tables.events;
+        if (of_events && TRIGGER_FIRED_AFTER(trigger->tg_event)) {
+            end_restore(tables);
+        } else if (!of_events || !begin_restore(tables)) {
             const char* message =
                 psprintf("rows of %s cannot be %s", RelationGetRelationName(trigger->tg_relation), verb(trigger));
             throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message,

@@ -34,17 +34,23 @@ LOCKTAG lock_tag(LockKind kind, uint64 key) {
     return tag;
 }
 
-void lock_stream(Relation events, std::string_view stream_id) {
-    int& granted = granted_stream_locks();
-    if (granted >= STREAM_LOCKS_PER_TRANSACTION) {
-        // Asked for each time, not remembered: a rolled-back savepoint may have taken the lock with it.
-        LockRelation(events, ShareRowExclusiveLock);
-        return;
-    }
+void lock_stream(Relation events, std::string_view stream_id, bool may_lock_all) {
     const uint64 hash = hash_bytes_extended(reinterpret_cast<const unsigned char*>(stream_id.data()),
                                             static_cast<int>(stream_id.size()), 0);
     const LOCKTAG tag = lock_tag(LockKind::STREAM, hash);
-    if (LockAcquire(&tag, ExclusiveLock, false, false) == LOCKACQUIRE_OK) granted++;
+    int& granted = granted_stream_locks();
+    if (granted < STREAM_LOCKS_PER_TRANSACTION) {
+        if (LockAcquire(&tag, ExclusiveLock, false, false) == LOCKACQUIRE_OK) granted++;
+        return;
+    }
+    // Asked of the lock manager each time, not remembered: a rolled-back savepoint may have taken the lock with it.
+    if (may_lock_all) {
+        LockRelation(events, ShareRowExclusiveLock);
+    } else if (!LockHeldByMe(&tag, ExclusiveLock) && !CheckRelationLockedByMe(events, ShareRowExclusiveLock, false)) {
+        throw sql_error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many streams locked in one transaction",
+                        "It has locked " + std::to_string(granted) + ".",
+                        "Lock fewer, or append without locking first: an append locks its stream itself.");
+    }
 }
 
 }  // namespace tidemark

@@ -19,6 +19,11 @@ bool has_entry(const Row* row, FullTransactionId xid) {
                        [&](const InFlight& entry) { return FullTransactionIdEquals(entry.xid, xid); });
 }
 
+sql_error no_positions_left() {
+    return {ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED, "the log has no positions left", "Positions end at 2^53 - 1.",
+            "If the server's clock is right, this cannot have happened by appending."};
+}
+
 // Over means: every snapshot taken from now on shows how it ended. One's own transaction never is.
 bool is_over(FullTransactionId xid, FullTransactionId next) {
     return !may_be_running(xid, next) || !TransactionIdIsInProgress(XidFromFullTransactionId(xid));
@@ -62,8 +67,6 @@ void drop_finished_in_overflow(Relation head, const LockedPage& first) {
     }
 }
 
-void add_entry(HeadRow* row, const InFlight& entry) { row->entries[row->entry_count++] = entry; }
-
 // Adds the entry to the overflow as part of the change, and returns the page, to be released when that is finished.
 // InvalidBuffer: there is no room.
 Buffer add_to_overflow(Relation head, GenericXLogState* change, HeadRow* row, const InFlight& entry) {
@@ -80,37 +83,67 @@ Buffer add_to_overflow(Relation head, GenericXLogState* change, HeadRow* row, co
     return InvalidBuffer;
 }
 
-// False, with nothing changed, where the entry finds no room.
-bool try_allocate(Relation head, FullTransactionId own, int64 count, int64* first_position) {
+// Finds the entry of this transaction or adds it, from the position `from` on, as part of the change of the head's row;
+// an overflow page that takes part in it comes back in *overflow. False: there is no room.
+bool register_entry(Relation head, GenericXLogState* change, HeadRow* row, const InFlight& entry, Buffer* overflow) {
+    // Looked up on the page, not remembered: a rolled-back savepoint or a rebuilt head would make the memory lie.
+    if (has_entry(row, entry.xid) || overflow_has_entry(head, row, entry.xid)) return true;
+    if (has_room(row) || drop_finished(row) > 0) {
+        row->entries[row->entry_count++] = entry;
+        return true;
+    }
+    *overflow = add_to_overflow(head, change, row, entry);
+    return *overflow != InvalidBuffer;
+}
+
+// Hands out count positions, with an entry from the position `from` on, or from the first one handed out where that is
+// 0. False, with nothing changed, where the entry finds no room.
+bool try_allocate(Relation head, FullTransactionId own, int64 count, int64 from, int64* first_position) {
     const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
     const HeadRow* current = head_row(first.page());
-    if (current->last_position > MAX_POSITION - count)
-        throw sql_error(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED, "the log has no positions left",
-                        "Positions end at 2^53 - 1.");
-    // Looked up on the page, not remembered: a rolled-back savepoint or a rebuilt head would make the memory lie.
-    const bool registered = has_entry(current, own) || overflow_has_entry(head, current, own);
-    if (!registered && !has_room(current) && current->overflow_entries > 0) drop_finished_in_overflow(head, first);
+    if (current->last_position > MAX_POSITION - count) throw no_positions_left();
+    if (!has_room(current) && current->overflow_entries > 0) drop_finished_in_overflow(head, first);
 
     GenericXLogState* change = GenericXLogStart(head);
     HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
     *first_position = row->last_position + 1;
     row->last_position += count;
-
     Buffer overflow = InvalidBuffer;
-    if (!registered) {
-        const InFlight entry = {own, *first_position};
-        if (has_room(row) || drop_finished(row) > 0) {
-            add_entry(row, entry);
-        } else if ((overflow = add_to_overflow(head, change, row, entry)) == InvalidBuffer) {
-            GenericXLogAbort(change);
-            first.release();
-            return false;
-        }
-    }
-    GenericXLogFinish(change);
+    const bool registered = register_entry(head, change, row, {own, from ? from : *first_position}, &overflow);
+    if (registered)
+        GenericXLogFinish(change);
+    else
+        GenericXLogAbort(change);
     if (overflow != InvalidBuffer) UnlockReleaseBuffer(overflow);
     first.release();
-    return true;
+    return registered;
+}
+
+int64 allocate(Relation head, int64 count, int64 from) {
+    // The WAL record of the allocation must carry this id: else a crash could hand the entry's id out again, to a
+    // stranger who would then hold the line back.
+    GetCurrentTransactionId();
+    const FullTransactionId own = GetTopFullTransactionId();
+    int64 first_position;
+    while (!try_allocate(head, own, count, from, &first_position)) add_overflow_row(head);
+    return first_position;
+}
+
+// Applies `also` to the head's row in the same change.
+template <typename Change>
+int64 change_head(Relation head, int64 target, Change also) {
+    if (target > MAX_POSITION) throw no_positions_left();
+    const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
+    if (head_row(first.page())->overflow_entries > 0) drop_finished_in_overflow(head, first);
+    GenericXLogState* change = GenericXLogStart(head);
+    HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
+    drop_finished(row);
+    row->last_position = std::max(row->last_position, target);
+    also(row);
+    const int64 last_position = row->last_position;
+    GenericXLogFinish(change);
+    first.release();
+    return last_position;
 }
 
 }  // namespace
@@ -120,20 +153,14 @@ bool may_be_running(FullTransactionId xid, FullTransactionId next) {
     return age > 0 && age < (int64(1) << 31);
 }
 
-int64 allocate_positions(Relation head, int64 count) {
-    // The WAL record of the allocation must carry this id: else a crash could hand the entry's id out again, to a
-    // stranger who would then hold the line back.
-    GetCurrentTransactionId();
-    const FullTransactionId own = GetTopFullTransactionId();
-    int64 first_position;
-    while (!try_allocate(head, own, count, &first_position)) add_overflow_row(head);
-    return first_position;
-}
+int64 allocate_positions(Relation head, int64 count) { return allocate(head, count, 0); }
+
+void hold_line(Relation head, int64 position) { allocate(head, 0, position); }
 
 HeadCopy read_head(Relation head) {
     const LockedPage first(head, 0, BUFFER_LOCK_SHARE);
     const HeadRow* row = head_row(first.page());
-    HeadCopy copy = {row->timeline, row->last_position, row->entry_count, nullptr};
+    HeadCopy copy = {row->timeline, row->last_position, row->is_new != 0, row->entry_count, nullptr};
     copy.entries = static_cast<InFlight*>(palloc((row->entry_count + row->overflow_entries + 1) * sizeof(InFlight)));
     std::copy_n(row->entries, row->entry_count, copy.entries);
     if (row->overflow_entries > 0) {
@@ -151,18 +178,15 @@ HeadCopy read_head(Relation head) {
     return copy;
 }
 
-int64 raise_head(Relation head, int64 target, TimeLineID timeline) {
-    const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
-    if (head_row(first.page())->overflow_entries > 0) drop_finished_in_overflow(head, first);
-    GenericXLogState* change = GenericXLogStart(head);
-    HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
-    drop_finished(row);
-    row->last_position = std::max(row->last_position, target);
-    row->timeline = timeline;
-    const int64 last_position = row->last_position;
-    GenericXLogFinish(change);
-    first.release();
-    return last_position;
+int64 raise_head(Relation head, int64 target) {
+    return change_head(head, target, [](HeadRow*) {});
+}
+
+int64 start_head(Relation head, int64 target) {
+    return change_head(head, target, [](HeadRow* row) {
+        row->timeline = GetWALInsertionTimeLine();
+        row->is_new = false;
+    });
 }
 
 }  // namespace tidemark

@@ -19,6 +19,7 @@
 // positions only rise. Were S taken before (1), T could end, and its entry go, in between: S would not see an event
 // below the line, and a reader that moves its cursor past it would lose it for ever.
 // Transactions that append nothing have no entry and hold nobody back. A prepared transaction stays in progress.
+// A restore of a dump inserts at positions of the past; its entry, from position 1 on, is there before it inserts.
 // On a standby the same holds for what has been replayed: T's transaction id is in the WAL record that writes the
 // entry, so T is known as running there before the page changes, and its commit is replayed after it.
 //
@@ -34,10 +35,15 @@ namespace tidemark {
 // The caller holds RowExclusiveLock on es_events until its transaction ends and has made sure of the log's history.
 int64 allocate_positions(Relation head, int64 count);
 
+// Keeps readers below the position until this transaction ends: it inserts events at positions that it brings along.
+// When they are inserted, raise_head makes the head follow.
+void hold_line(Relation head, int64 position);
+
 // What the head says at one moment. entries is allocated in the current memory context.
 struct HeadCopy {
     TimeLineID timeline;
     int64 last_position;
+    bool is_new;
     uint32 entry_count;
     InFlight* entries;
 };
@@ -48,8 +54,11 @@ HeadCopy read_head(Relation head);
 // is half the 32-bit id space behind, or not assigned yet, cannot; the 32-bit tests would be wrong about it.
 bool may_be_running(FullTransactionId xid, FullTransactionId next);
 
-// Raises the last position to at least target, puts the history on the given timeline, and drops the entries whose
-// transactions are over. Returns the last position.
-int64 raise_head(Relation head, int64 target, TimeLineID timeline);
+// Raises the last position to at least target, and drops the entries whose transactions are over. Returns the last
+// position. Throws where target is beyond all positions.
+int64 raise_head(Relation head, int64 target);
+
+// The same, and the log begins or goes on in the present timeline.
+int64 start_head(Relation head, int64 target);
 
 }  // namespace tidemark

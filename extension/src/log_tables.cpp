@@ -2,10 +2,15 @@
 
 #include "guard.h"
 
+extern "C" {
+#include "commands/defrem.h"
+}
+
 namespace tidemark {
 
 namespace {
 
+// What was found is kept only where no invalidation came in meanwhile.
 LogTables tables;
 EventIndexes indexes;
 bool tables_known = false;
@@ -14,10 +19,12 @@ uint64 invalidations = 0;
 
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
-    invalidations++;
-    if (relation == InvalidOid || relation == tables.events) indexes_known = false;
-    if (relation == InvalidOid || relation == tables.events || relation == tables.head || relation == tables.marker)
+    if (relation == InvalidOid || relation == tables.events || relation == tables.head || relation == tables.marker ||
+        relation == tables.installations) {
+        invalidations++;
         tables_known = false;
+        indexes_known = false;
+    }
 }
 
 Oid table_named(const char* name, Oid schema) {
@@ -34,14 +41,25 @@ bool has_keys(Relation index, AttrNumber first, AttrNumber second) {
            (second == InvalidAttrNumber || form->indkey.values[1] == second);
 }
 
-// The key columns ascending and in their type's default order: a range scan on them means what it says.
-bool is_plain_btree(Relation index) {
-    if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
-        RelationGetIndexPredicate(index) != NIL || RelationGetIndexExpressions(index) != NIL)
+// A range scan on the keys means what it says: they are whole columns, ascending, compared as the columns compare.
+bool is_plain_btree(Relation events, Relation index) {
+    const Form_pg_index form = index->rd_index;
+    if (index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || RelationGetIndexPredicate(index) != NIL)
         return false;
-    for (int i = 0; i < index->rd_index->indnkeyatts; i++)
-        if (index->rd_indoption[i] != 0) return false;
+    for (int i = 0; i < form->indnkeyatts; i++) {
+        const AttrNumber number = form->indkey.values[i];
+        if (number <= 0 || index->rd_indoption[i] != 0) return false;
+        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(events), number - 1);
+        if (index->rd_indcollation[i] != column->attcollation ||
+            index->rd_opfamily[i] != get_opclass_family(GetDefaultOpClass(column->atttypid, BTREE_AM_OID)))
+            return false;
+    }
     return true;
+}
+
+// Of several alike the oldest: the list is in the order of OIDs.
+void take(Oid& slot, Oid index, bool fits) {
+    if (fits && !OidIsValid(slot)) slot = index;
 }
 
 EventIndexes find_indexes(Relation events) {
@@ -51,13 +69,13 @@ EventIndexes find_indexes(Relation events) {
     foreach (cell, oids) {
         const Oid oid = lfirst_oid(cell);
         Relation index = index_open(oid, AccessShareLock);
-        if (is_plain_btree(index)) {
+        if (is_plain_btree(events, index)) {
             const bool unique = index->rd_index->indisunique;
-            if (unique && has_keys(index, POSITION, InvalidAttrNumber)) found.by_position = oid;
-            if (unique && has_keys(index, STREAM_ID, VERSION)) found.by_stream = oid;
-            if (unique && has_keys(index, EVENT_ID, InvalidAttrNumber)) found.by_event_id = oid;
-            if (has_keys(index, CATEGORY, POSITION)) found.by_category = oid;
-            if (has_keys(index, EVENT_TYPE, POSITION)) found.by_type = oid;
+            take(found.by_position, oid, unique && has_keys(index, POSITION, InvalidAttrNumber));
+            take(found.by_stream, oid, unique && has_keys(index, STREAM_ID, VERSION));
+            take(found.by_event_id, oid, unique && has_keys(index, EVENT_ID, InvalidAttrNumber));
+            take(found.by_category, oid, has_keys(index, CATEGORY, POSITION));
+            take(found.by_type, oid, has_keys(index, EVENT_TYPE, POSITION));
         }
         index_close(index, AccessShareLock);
     }
@@ -79,17 +97,17 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
         CacheRegisterRelcacheCallback(forget, Datum(0));
         registered = true;
     }
-    if (!tables_known) {
+    while (!tables_known) {
+        const uint64 before = invalidations;
         const Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
         tables = {table_named("es_events", schema), table_named("es_log_head", schema),
                   table_named("es_log_marker", schema), table_named("es_installations", schema)};
-        tables_known = true;
+        tables_known = before == invalidations;
     }
     return tables;
 }
 
 const EventIndexes& event_indexes(Relation events) {
-    // Opening an index may bring an invalidation in: what was found is kept only where none came meanwhile.
     while (!indexes_known) {
         const uint64 before = invalidations;
         indexes = find_indexes(events);

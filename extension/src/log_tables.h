@@ -26,7 +26,8 @@ struct LogTables {
     Oid installations;
 };
 
-// The indexes of es_events, known by their key columns: an administrator may rename or rebuild them.
+// The indexes of es_events, known by their key columns, which are in those columns' own order: an administrator may
+// rename or rebuild them, and add others.
 struct EventIndexes {
     Oid by_position;  // unique (position)
     Oid by_stream;    // unique (stream_id, version)

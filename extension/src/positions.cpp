@@ -11,32 +11,23 @@ extern "C" {
 
 namespace tidemark {
 
-namespace {
-
-// Draws the line and hands it to `use`, with the active snapshot still in place.
-template <typename Use>
-auto with_safe_read(FunctionCallInfo fcinfo, Use use) {
-    const LogTables& tables = log_tables(fcinfo);
-    Relation events = table_open(tables.events, AccessShareLock);
-    Relation head = table_open(tables.head, AccessShareLock);
-    const SafeRead read = begin_safe_read(head, events);
-    const auto result = use(read);
-    read.end();
-    table_close(head, AccessShareLock);
-    table_close(events, AccessShareLock);
-    return result;
-}
-
-}  // namespace
-
 TIDEMARK_FUNCTION(tidemark_safe_position) {
-    return pg_call(
-        [&] { return with_safe_read(fcinfo, [](const SafeRead& read) { return Int64GetDatum(read.position); }); });
+    return pg_call([&] {
+        Relation head = table_open(log_tables(fcinfo).head, AccessShareLock);
+        const SafeRead read = begin_safe_read(head, "es_safe_position()");
+        read.end();
+        table_close(head, AccessShareLock);
+        return Int64GetDatum(read.position);
+    });
 }
 
 TIDEMARK_FUNCTION(tidemark_head_position) {
-    return pg_call(
-        [&] { return with_safe_read(fcinfo, [](const SafeRead& read) { return Int64GetDatum(read.last_position); }); });
+    return pg_call([&] {
+        Relation head = table_open(log_tables(fcinfo).head, AccessShareLock);
+        const HeadCopy copy = read_head(head);
+        table_close(head, AccessShareLock);
+        return Int64GetDatum(copy.last_position);
+    });
 }
 
 // es_in_flight() → setof (xid, first_position): the entries whose transactions are in progress
@@ -44,16 +35,17 @@ TIDEMARK_FUNCTION(tidemark_in_flight) {
     return pg_call([&] {
         InitMaterializedSRF(fcinfo, 0);
         const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-        return with_safe_read(fcinfo, [&](const SafeRead& read) {
-            for (uint32 i = 0; i < read.head.entry_count; i++) {
-                const InFlight& entry = read.head.entries[i];
-                const Datum values[] = {FullTransactionIdGetDatum(entry.xid), Int64GetDatum(entry.first_position)};
-                const bool nulls[] = {false, false};
-                tuplestore_putvalues(result->setResult, result->setDesc, const_cast<Datum*>(values),
-                                     const_cast<bool*>(nulls));
-            }
-            return Datum(0);
-        });
+        Relation head = table_open(log_tables(fcinfo).head, AccessShareLock);
+        const SafeRead read = begin_safe_read(head, "es_in_flight()");
+        for (uint32 i = 0; i < read.head.entry_count; i++) {
+            const InFlight& entry = read.head.entries[i];
+            Datum values[] = {FullTransactionIdGetDatum(entry.xid), Int64GetDatum(entry.first_position)};
+            bool nulls[] = {false, false};
+            tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        }
+        read.end();
+        table_close(head, AccessShareLock);
+        return Datum(0);
     });
 }
 
@@ -63,20 +55,20 @@ TIDEMARK_FUNCTION(tidemark_leap) {
         const LogTables& tables = log_tables(fcinfo);
         Relation events = table_open(tables.events, RowExclusiveLock);
         Relation head = table_open(tables.head, RowExclusiveLock);
-        // The WAL record of the change wants a transaction id, as an allocation's does.
-        GetCurrentTransactionId();
         const int64 last_position = leap(tables, head, events);
-        table_close(head, NoLock);
+        table_close(head, RowExclusiveLock);
         table_close(events, NoLock);
         return Int64GetDatum(last_position);
     });
 }
 
-// Called by the install script: writes the first row of es_log_head.
-TIDEMARK_FUNCTION(tidemark_create_log_head) {
+// Called by the install script: writes the first row of es_log_head, and the marker.
+TIDEMARK_FUNCTION(tidemark_create_log) {
     return pg_call([&] {
-        Relation head = table_open(log_tables(fcinfo).head, RowExclusiveLock);
+        const LogTables& tables = log_tables(fcinfo);
+        Relation head = table_open(tables.head, RowExclusiveLock);
         create_head(head);
+        write_marker(tables);
         table_close(head, NoLock);
         return Datum(0);
     });

@@ -149,12 +149,12 @@ TIDEMARK_FUNCTION(tidemark_read_after) {
         Relation events = table_open(tables.events, AccessShareLock);
         Relation head = table_open(tables.head, AccessShareLock);
         EventSink sink(fcinfo, events);
-        const SafeRead read = begin_safe_read(head, events);
+        const SafeRead read = begin_safe_read(head, "es_read_after()");
         Page page = {sink, filter, max_count};
         if (after < read.position && !page.full()) read_page(page, events, after, read.position);
         read.end();
         table_close(head, AccessShareLock);
-        table_close(events, AccessShareLock);
+        table_close(events, NoLock);
         return Datum(0);
     });
 }

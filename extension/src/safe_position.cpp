@@ -1,7 +1,6 @@
 #include "safe_position.h"
 
 #include "guard.h"
-#include "history.h"
 
 #include <algorithm>
 
@@ -17,8 +16,9 @@ bool in_progress(FullTransactionId xid, FullTransactionId own, FullTransactionId
 
 }  // namespace
 
-SafeRead begin_safe_read(Relation head, Relation events) {
-    SafeRead read = {0, 0, read_head(head)};
+SafeRead begin_safe_read(Relation head, const char* function) {
+    PreventCommandIfParallelMode(function);
+    SafeRead read = {0, read_head(head)};
     // Strictly after the copy of the head, and new, also under REPEATABLE READ.
     PushActiveSnapshot(GetLatestSnapshot());
     const Snapshot snapshot = GetActiveSnapshot();
@@ -31,9 +31,7 @@ SafeRead begin_safe_read(Relation head, Relation events) {
     });
     read.head.entry_count = static_cast<uint32>(end - entries);
 
-    // A log restored from a dump knows its positions by its events alone until the first append.
-    read.last_position = has_started(read.head.timeline) ? read.head.last_position : highest_event(events, snapshot);
-    read.position = read.last_position;
+    read.position = read.head.last_position;
     for (const InFlight* entry = entries; entry < end; entry++)
         read.position = std::min(read.position, entry->first_position - 1);
     return read;

@@ -10,12 +10,12 @@ namespace tidemark {
 // below the line is final and visible in that snapshot. The line is worth nothing in any other snapshot.
 struct SafeRead {
     int64 position;
-    int64 last_position;  // the last one handed out when the line was drawn
-    HeadCopy head;        // with only the entries whose transactions were in progress
+    HeadCopy head;  // with only the entries whose transactions were in progress
 
     void end() const { PopActiveSnapshot(); }
 };
 
-SafeRead begin_safe_read(Relation head, Relation events);
+// `function` is the one called, for the error in a parallel query, where no new snapshot can be taken.
+SafeRead begin_safe_read(Relation head, const char* function);
 
 }  // namespace tidemark

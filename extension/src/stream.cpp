@@ -17,9 +17,10 @@ namespace tidemark {
 StreamTail find_tail(Relation events, std::string_view stream_id) {
     const ScanKeyData key = text_key(1, BTEqualStrategyNumber, stream_id);
     EventScan scan(events, event_indexes(events).by_stream, &key, 1, BackwardScanDirection);
-    StreamTail tail = {0, nullptr};
+    StreamTail tail = {0, 0, nullptr};
     if (scan.next()) {
         tail.version = DatumGetInt64(event_value(scan.row(), VERSION));
+        tail.position = scan.position();
         tail.category = DatumGetTextPCopy(event_value(scan.row(), CATEGORY));
     }
     scan.end();
@@ -53,7 +54,7 @@ TIDEMARK_FUNCTION(tidemark_lock_stream) {
         require_read_write("es_lock_stream()");
         const std::string_view stream_id = stream_argument(fcinfo);
         Relation events = table_open(log_tables(fcinfo).events, RowExclusiveLock);
-        lock_stream(events, stream_id);
+        lock_stream(events, stream_id, false);
         // The statement's snapshot may be older than the lock.
         const SnapshotScope snapshot;
         const StreamTail tail = find_tail(events, stream_id);
@@ -83,7 +84,7 @@ TIDEMARK_FUNCTION(tidemark_read_stream) {
                        backward ? BackwardScanDirection : ForwardScanDirection);
         for (; left > 0 && scan.next(); left--) sink.put(scan.row());
         scan.end();
-        table_close(events, AccessShareLock);
+        table_close(events, NoLock);
         return Datum(0);
     });
 }

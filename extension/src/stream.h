@@ -9,6 +9,7 @@ namespace tidemark {
 
 struct StreamTail {
     int64 version;  // 0: the stream has no events
+    int64 position;
     text* category;
 };
 

@@ -25,33 +25,36 @@ bool has_control_character(std::string_view name) {
     return false;
 }
 
-sql_error missing(const char* what) { return bad_argument(std::string(what) + " must not be null"); }
-
 }  // namespace
 
-void check_name(std::string_view name, const char* what) {
-    const char* problem = nullptr;
-    if (name.find_first_not_of(' ') == std::string_view::npos)
-        problem = "It is blank.";
-    else if (name.front() == ' ' || name.back() == ' ')
-        problem = "It begins or ends with a blank.";
-    else if (has_control_character(name))
-        problem = "It contains a control character.";
-    else if (name.size() > LONGEST_NAME &&
-             pg_mbstrlen_with_len(name.data(), static_cast<int>(name.size())) > LONGEST_NAME)
-        problem = "It is longer than 255 characters.";
+const char* name_problem(std::string_view name) {
+    if (name.find_first_not_of(' ') == std::string_view::npos) return "It is blank.";
+    if (name.front() == ' ' || name.back() == ' ') return "It begins or ends with a blank.";
+    if (has_control_character(name)) return "It contains a control character.";
+    const int bytes = static_cast<int>(name.size());
+    if (bytes > LONGEST_NAME && pg_mbstrlen_with_len(name.data(), bytes) > LONGEST_NAME)
+        return "It is longer than 255 characters.";
+    return nullptr;
+}
+
+void check_name(std::string_view name, const char* what, const std::string& where) {
+    const char* problem = name_problem(name);
     if (problem != nullptr)
-        throw bad_argument(std::string("invalid ") + what, problem,
+        throw bad_argument(std::string("invalid ") + what, where + problem,
                            "Use 1 to 255 characters, no control characters, no leading or trailing blanks.");
 }
 
+void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const char* hint) {
+    if (PG_ARGISNULL(number)) throw bad_argument(std::string(what) + " must not be null", "It is null.", hint);
+}
+
 text* text_argument(FunctionCallInfo fcinfo, int number, const char* what) {
-    if (PG_ARGISNULL(number)) throw missing(what);
+    refuse_null(fcinfo, number, what, "Give its name.");
     return PG_GETARG_TEXT_PP(number);
 }
 
 int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what) {
-    if (PG_ARGISNULL(number)) throw missing(what);
+    refuse_null(fcinfo, number, what, "Give a number, or leave the argument out.");
     return PG_GETARG_INT64(number);
 }
 

@@ -20,12 +20,17 @@ inline text* make_text(std::string_view value) {
 
 inline std::string quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
 
-// 1 to 255 characters, no control characters, no leading or trailing blanks. `what` names the thing in the message.
-void check_name(std::string_view name, const char* what);
+// A name has 1 to 255 characters, no control characters, no leading or trailing blanks. Says what is wrong with one, in
+// a sentence, or returns null.
+const char* name_problem(std::string_view name);
 
-// The argument's value; refuses null.
+// Throws unless it is a name. `what` it names goes into the message, `where` it stands begins the detail.
+void check_name(std::string_view name, const char* what, const std::string& where = {});
+
+// The value of an argument that must not be null; `what` names it in the message.
 text* text_argument(FunctionCallInfo fcinfo, int number, const char* what);
 int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what);
+void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const char* hint);
 
 // A limit on the number of events to return: null means none.
 int64 max_count_argument(FunctionCallInfo fcinfo, int number);

@@ -126,7 +126,8 @@ int run(const Options& options) {
         pins.emplace_back(options.primary, options.readers, kind, options.seed, pins.size(), journal);
 
     std::vector<std::jthread> writing, reading, watching, surrounding, resolving;
-    for (auto& reader : readers) reading.push_back(start(journal, [&reader](std::stop_token) { reader.run(); }));
+    for (auto& reader : readers)
+        reading.push_back(start(journal, [&reader](std::stop_token token) { reader.run(token); }));
     watching.push_back(start(journal, [&](std::stop_token token) { watcher.run(token); }));
     for (auto& pin : pins) surrounding.push_back(start(journal, [&pin](std::stop_token token) { pin.run(token); }));
     resolving.push_back(start(journal, [&](std::stop_token token) { resolver.run(token); }));
@@ -147,8 +148,8 @@ int run(const Options& options) {
     auto [line, line_check] = wait_for_the_line(session);
     finish.line = line;
     std::jthread patience = start(journal, [&](std::stop_token token) {
-        for (int i = 0; i < 600 && !token.stop_requested(); ++i) rest(Millis(100));
-        finish.give_up = !token.stop_requested();
+        rest_unless(token, std::chrono::seconds(60));
+        for (auto& thread : reading) thread.request_stop();
     });
     for (auto& thread : reading) thread.join();
     patience.request_stop();

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <random>
+#include <stop_token>
 #include <thread>
 
 namespace chaos {
@@ -27,5 +28,10 @@ class Dice {
 };
 
 inline void rest(Millis time) { std::this_thread::sleep_for(time); }
+
+inline void rest_unless(std::stop_token stop, Millis time) {
+    const auto until = Clock::now() + time;
+    while (!stop.stop_requested() && Clock::now() < until) rest(Millis(10));
+}
 
 }  // namespace chaos

@@ -19,8 +19,17 @@ enum class Outcome { committed, rolled_back, in_doubt };
 struct Draft {
     std::vector<Event> live;             // appended, and not undone by a rollback to a savepoint
     std::vector<std::string> attempted;  // every event id it sent, whatever the answer
-    // When its first append was answered; from then on it may hold readers back, also if that append is undone.
+    // Its first position: from there on it holds readers back until it ends, also if that append is undone.
+    std::int64_t first_position = 0;
     std::optional<Clock::time_point> holding_since;
+    // When an append failed; whether it had taken positions by then, and which, nobody told.
+    std::optional<Clock::time_point> maybe_holding_since;
+};
+
+// That a transaction held the safe position back below first_position, as its client knows it; 0: at an unknown place.
+struct Hold {
+    std::int64_t first_position;
+    Clock::time_point since, until;
 };
 
 class Ledger {
@@ -32,15 +41,16 @@ class Ledger {
     const std::vector<std::vector<Event>>& in_doubt() const { return in_doubt_; }
     bool attempted(const std::string& id) const { return attempted_.contains(id); }
     std::size_t attempts() const { return attempted_.size(); }
+    const std::vector<Hold>& holds() const { return holds_; }
     // The longest that any transaction was open after its first append.
-    Millis longest_hold() const { return longest_hold_; }
+    Millis longest_hold() const;
 
   private:
     std::mutex mutex_;
     std::unordered_map<std::string, Event> acknowledged_;
     std::vector<std::vector<Event>> in_doubt_;
     std::unordered_set<std::string> attempted_;
-    Millis longest_hold_{0};
+    std::vector<Hold> holds_;
 };
 
 }  // namespace chaos

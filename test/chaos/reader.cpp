@@ -12,8 +12,8 @@ Reader::Reader(const std::string& conninfo, ReaderPlan plan, unsigned seed, unsi
       finish_(finish),
       journal_(journal) {}
 
-void Reader::run() {
-    while (!finish_.give_up) {
+void Reader::run(std::stop_token stop) {
+    while (!stop.stop_requested()) {
         try {
             // The order matters: only a page read after the line was seen to have arrived can be the last.
             const std::int64_t line = finish_.line;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,6 @@ struct Finish {
     static constexpr std::int64_t unknown = -1;
     std::atomic<std::int64_t> line = unknown;  // where the log ends, once it is known
     std::atomic<bool> writers_done = false;
-    std::atomic<bool> give_up = false;
 };
 
 class Reader {
@@ -40,8 +40,8 @@ class Reader {
 
     Reader(const std::string& conninfo, ReaderPlan plan, unsigned seed, unsigned number, const Finish& finish,
            Journal& journal);
-    // Follows the log from its beginning until it has read all up to finish.line.
-    void run();
+    // Follows the log from its beginning until it has read all up to finish.line; being stopped before is a complaint.
+    void run(std::stop_token stop);
 
     const ReaderPlan& plan() const { return plan_; }
     const std::vector<Sighting>& seen() const { return seen_; }

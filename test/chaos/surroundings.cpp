@@ -4,15 +4,6 @@
 
 namespace chaos {
 
-namespace {
-
-void rest_unless(std::stop_token stop, Millis time) {
-    const auto until = Clock::now() + time;
-    while (!stop.stop_requested() && Clock::now() < until) rest(Millis(10));
-}
-
-}  // namespace
-
 Pin::Pin(const std::string& conninfo, const std::string& readers, PinKind kind, unsigned seed, unsigned number,
          Journal& journal)
     : kind_(kind),
@@ -58,19 +49,20 @@ void terminate_backends(const std::string& conninfo, unsigned seed, std::functio
 
 void Watcher::run(std::stop_token stop) {
     std::int64_t last = -1;
-    auto moved = Clock::now();
     while (!stop.stop_requested()) {
+        const auto now = Clock::now();
         const Rows row = session_.run("SELECT es_safe_position(), es_head_position()");
         const auto safe = row.number(0, 0), head = row.number(0, 1);
-        const auto now = Clock::now();
         if (safe > head)
             journal_.complain(steady_line, "the safe position " + std::to_string(safe) + " is above the head " +
                                                std::to_string(head));
         if (safe < last)
             journal_.complain(steady_line, "the safe position went back from " + std::to_string(last) + " to " +
                                                std::to_string(safe));
-        if (safe != last || safe == head) moved = now;
-        longest_stall_ = std::max(longest_stall_, std::chrono::duration_cast<Millis>(now - moved));
+        if (safe < head) {
+            if (stalls_.empty() || stalls_.back().safe_position != safe) stalls_.push_back({safe, now, now});
+            stalls_.back().to = now;
+        }
         last = safe;
         ++samples_;
         rest(Millis(5));

@@ -49,16 +49,21 @@ void terminate_backends(const std::string& conninfo, unsigned seed, std::functio
 // Samples head and safe position where the readers read.
 class Watcher {
   public:
+    // The safe position stood at this place, below the head, from one sample to another.
+    struct Stall {
+        std::int64_t safe_position;
+        Clock::time_point from, to;
+    };
+
     Watcher(const std::string& conninfo, Journal& journal) : session_(conninfo, "chaos watcher"), journal_(journal) {}
     void run(std::stop_token stop);
-    // The longest the safe position stood still below the head.
-    Millis longest_stall() const { return longest_stall_; }
+    const std::vector<Stall>& stalls() const { return stalls_; }
     long samples() const { return samples_; }
 
   private:
     Connection session_;
     Journal& journal_;
-    Millis longest_stall_{0};
+    std::vector<Stall> stalls_;
     long samples_ = 0;
 };
 

@@ -37,8 +37,10 @@ Writer::Writer(const std::string& conninfo, unsigned seed, unsigned number, Ledg
 
 void Writer::run(std::stop_token stop) {
     while (!stop.stop_requested()) {
+        // Everybody hurries at the same times, so that the safe position moves at times, and fast.
+        hasty_ = std::chrono::duration_cast<Millis>(Clock::now().time_since_epoch()) % Millis(2500) < Millis(1000);
         transact();
-        rest(Millis(dice_.between(0, 5)));
+        if (!hasty_) rest(Millis(dice_.between(0, 5)));
     }
 }
 
@@ -75,12 +77,11 @@ void Writer::transact() {
 
 void Writer::begin() {
     began_ = Clock::now();
-    hasty_ = dice_.chance(50);
     const int level = dice_.between(1, 100);
     session_.run(std::string("BEGIN ISOLATION LEVEL ") + (level <= 60   ? "READ COMMITTED"
                                                           : level <= 85 ? "REPEATABLE READ"
                                                                         : "SERIALIZABLE"));
-    if (!dice_.chance(35)) return;
+    if (!dice_.chance(hasty_ ? 10 : 35)) return;
     // A transaction id that is older than those of the events before its own.
     session_.run(dice_.chance(50) ? "SELECT pg_current_xact_id()" : "INSERT INTO chaos_notes DEFAULT VALUES");
     journal_.count("early transaction ids");
@@ -88,7 +89,7 @@ void Writer::begin() {
 }
 
 void Writer::work(Draft& draft, int depth) {
-    const int steps = dice_.between(1, depth == 0 ? 4 : 2);
+    const int steps = hasty_ ? 1 : dice_.between(1, depth == 0 ? 4 : 2);
     for (int step = 0; step < steps && in_time(); ++step) {
         if (depth < 3 && dice_.chance(30))
             nest(draft, depth);
@@ -195,10 +196,15 @@ void Writer::append(Draft& draft) {
     const std::int64_t expected = expected_version(expectation, stream);
     std::vector<Event> events = draw_events(stream);
     for (const Event& event : events) draft.attempted.push_back(event.id);
+    const auto asked = Clock::now();
     try {
         const Rows reply = call(events, expected);
         accept(draft, std::move(events), expected, reply);
+    } catch (const ConnectionLost&) {
+        draft.maybe_holding_since = asked;
+        throw;
     } catch (const SqlError& error) {
+        if (error.sqlstate != wrong_expected_version) draft.maybe_holding_since = asked;
         if (error.sqlstate == wrong_expected_version && expected == any)
             journal_.complain(true_replies, "an append that expects nothing was refused: " + std::string(error.what()));
         if (error.sqlstate == wrong_expected_version && expectation == Expectation::locked)
@@ -226,11 +232,14 @@ void Writer::accept(Draft& draft, std::vector<Event> events, std::int64_t expect
         events[i].position = first_position + static_cast<std::int64_t>(i);
         draft.live.push_back(std::move(events[i]));
     }
-    if (!draft.holding_since) draft.holding_since = Clock::now();
+    if (!draft.holding_since) {
+        draft.first_position = first_position;
+        draft.holding_since = Clock::now();
+    }
 }
 
 void Writer::finish(Draft& draft) {
-    const int fate = dice_.between(1, 100);
+    const int fate = hasty_ ? dice_.between(12, 500) : dice_.between(1, 100);
     if (fate <= 12) {
         session_.run("ROLLBACK");
         journal_.count("rollbacks");

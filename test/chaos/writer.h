@@ -57,7 +57,7 @@ class Writer {
     unsigned number_;
     long serial_ = 0;
     Clock::time_point began_;
-    bool hasty_ = false;  // whether the transaction goes without pauses
+    bool hasty_ = false;  // whether the transaction goes without pauses, and is short
     std::atomic<int> pid_;
     Ledger& ledger_;
     Resolver& resolver_;

@@ -1,5 +1,5 @@
 # S10: chaos. Builds the program in test/chaos and runs it against a throw-away cluster; each of its claims is a test.
-# TIDEMARK_CHAOS_SECONDS and TIDEMARK_CHAOS_SEED set how long, and with what seed.
+# TIDEMARK_CHAOS_SECONDS (20) and TIDEMARK_CHAOS_SEED (a new one each time, printed) set how long, and with what seed.
 
 use strict;
 use warnings;
@@ -12,14 +12,15 @@ use Test::More;
 my $sources = "$FindBin::RealBin/../../chaos";
 my $build = PostgreSQL::Test::Utils::tempdir();
 {
-	# The make that runs these tests has flags and jobs of its own.
-	delete local @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
-	system_or_bail('make', '-s', '-C', $sources, "BUILD=$build");
+    # The make that runs these tests has flags and jobs of its own.
+    delete local @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
+    system_or_bail('make', '-s', '-j4', '-C', $sources, "BUILD=$build");
 }
 
 my $node = PostgreSQL::Test::Cluster->new('chaos');
 $node->init;
 $node->append_conf('postgresql.conf', <<'CONF');
+log_statement = none
 max_connections = 60
 max_prepared_transactions = 50
 fsync = off

@@ -1,0 +1,60 @@
+-- es_verify() finds what is broken in a log, and says which event and what to do. The damage is planted with the
+-- table's trigger disabled, each time in a transaction of its own.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tidemark CASCADE;
+CREATE EXTENSION tidemark;
+RESET client_min_messages;
+-- An empty log is sound.
+SELECT * FROM es_verify();
+SELECT last_position FROM es_append_events('order-1', '[{"type": "A"}, {"type": "B"}, {"type": "C"}]');
+SELECT last_position FROM es_append_events('order-2', '[{"type": "A"}, {"type": "B"}]');
+BEGIN;
+SELECT last_position FROM es_append('order-3', 'A');
+-- So is one with an append in progress, and one with a gap.
+SELECT * FROM es_verify();
+ROLLBACK;
+SELECT * FROM es_verify();
+ALTER TABLE es_events DISABLE TRIGGER es_events_immutable;
+
+-- An event that is missing within a stream.
+BEGIN;
+DELETE FROM es_events WHERE position = 2;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- A stream's first event that is missing.
+BEGIN;
+DELETE FROM es_events WHERE position = 4;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- Versions in another order than positions.
+BEGIN;
+ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_version_key;
+UPDATE es_events SET version = 5 - version WHERE stream_id = 'order-1' AND version > 1;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- One version twice.
+BEGIN;
+ALTER TABLE es_events DROP CONSTRAINT es_events_stream_id_version_key;
+UPDATE es_events SET version = 1 WHERE position = 5;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- A category that changes within a stream.
+BEGIN;
+UPDATE es_events SET category = 'invoice' WHERE position = 3;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- An event above the last position that was handed out.
+BEGIN;
+UPDATE es_events SET position = 1000 WHERE position = 5;
+SELECT problem, stream_id, version, position FROM es_verify();
+ROLLBACK;
+-- Several problems, with what was found and what to do.
+BEGIN;
+DELETE FROM es_events WHERE position = 2;
+UPDATE es_events SET category = 'invoice' WHERE position = 5;
+SELECT problem, stream_id, version, position FROM es_verify() ORDER BY position;
+SELECT problem, detail <> '' AS has_detail, hint ~ '^[A-Z].*\.$' AS has_hint FROM es_verify() ORDER BY position;
+ROLLBACK;
+-- The log itself is as sound as before.
+ALTER TABLE es_events ENABLE ALWAYS TRIGGER es_events_immutable;
+SELECT * FROM es_verify();

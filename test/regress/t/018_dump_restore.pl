@@ -1,0 +1,111 @@
+# Dumps: the restored log is read at once, and what is appended to it lies above all that a consumer of the original can
+# have seen.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Tidemark;
+
+my $node = new_log('dump');
+
+# The last position handed out is one of a transaction that rolled back: a consumer's checkpoint may well be there,
+# above the last event.
+$node->safe_psql('postgres', <<'SQL');
+SELECT count(*) FROM generate_series(1, 20) AS n, es_append('order-' || n % 3, 'Placed', jsonb_build_object('n', n));
+BEGIN;
+SELECT count(*) FROM generate_series(1, 10) AS n, es_append('undone-' || n, 'Undone');
+ROLLBACK;
+SQL
+my $checkpoint = head_position($node);
+is($checkpoint, 30, 'the last position is above the last event');
+
+my $everything = 'SELECT * FROM es_read_after(0, NULL)';
+my $log = $node->safe_psql('postgres', $everything);
+my $folder = PostgreSQL::Test::Utils::tempdir();
+
+# restored(database, command ...): the restored log can be read, and goes on above the original.
+sub restored
+{
+    my ($database, $name, @command) = @_;
+    $node->command_ok(\@command, "$name: it is restored");
+    is($node->safe_psql($database, 'SELECT es_head_position(), es_safe_position(), (SELECT count(*) FROM es_verify())'),
+        '20|20|0', "$name: before the first append the head is at the last event and the log is sound");
+    is($node->safe_psql($database, $everything), $log, "$name: every event is there, byte for byte");
+    is($node->safe_psql($database, 'SELECT count(*) FROM es_blockers()'), 0, "$name: nobody holds the line back");
+    my $first = $node->safe_psql($database, q{SELECT first_version, first_position FROM es_append('order-1', 'Placed')});
+    like($first, qr/^8\|/, "$name: streams go on at their versions");
+    $first =~ s/.*\|//;
+    cmp_ok($first, '>', $checkpoint + leap, "$name: the first append leaps");
+    is(append($node, 'order-1', $database), $first + 1, "$name: once");
+    is(positions($node, $checkpoint, $database), join(',', $first, $first + 1),
+        "$name: a consumer of the original goes on by its checkpoint");
+    is($node->safe_psql($database, 'SELECT count(*) FROM es_verify()'), 0, "$name: the log is sound in the end");
+    return;
+}
+
+my $connection = $node->connstr('postgres');
+sub dump_to
+{
+    my ($file, @options) = @_;
+    system_or_bail('pg_dump', '-d', $node->connstr('postgres'), '-f', "$folder/$file", @options);
+    return "$folder/$file";
+}
+sub restore_into
+{
+    my ($database, @command) = @_;
+    $node->safe_psql('postgres', "CREATE DATABASE $database");
+    return (@command, '-d', $node->connstr($database));
+}
+
+my @psql = ('psql', '-Xq', '-v', 'ON_ERROR_STOP=1');
+my $plain = dump_to('plain.sql');
+restored('plain', 'a plain dump', restore_into('plain', @psql), '-f', $plain);
+restored('single', 'a plain dump in one transaction', restore_into('single', @psql), '-1', '-f', $plain);
+restored('custom', 'a custom dump',
+    restore_into('custom', 'pg_restore', '-e', '-j', '2'), dump_to('custom', '-Fc'));
+my $data = dump_to('data.sql', '--data-only');
+my @data_only = restore_into('data', @psql);
+$node->safe_psql('data', 'CREATE EXTENSION tidemark');
+restored('data', 'a data-only dump into a new log', @data_only, '-f', $data);
+my $inserts = dump_to('inserts.sql', '--inserts', '--data-only');
+my @inserts = restore_into('inserts', @psql);
+$node->safe_psql('inserts', 'CREATE EXTENSION tidemark');
+restored('inserts', 'a dump as INSERT statements', @inserts, '-f', $inserts);
+
+# A log that was restored is dumped and restored again.
+$node->safe_psql('postgres', 'CREATE DATABASE twice');
+system_or_bail('pg_dump', '-d', $node->connstr('plain'), '-f', "$folder/twice.sql");
+system_or_bail(@psql, '-d', $node->connstr('twice'), '-f', "$folder/twice.sql");
+cmp_ok(append($node, 'order-1', 'twice'), '>', head_position($node) + leap, 'a dump of a restored log leaps again');
+
+# Consumers of an empty log may have a checkpoint as well: its events, all rolled back, had positions.
+$node->safe_psql('postgres', 'CREATE DATABASE empty');
+$node->safe_psql('empty', 'CREATE EXTENSION tidemark');
+system_or_bail('pg_dump', '-d', $node->connstr('empty'), '-f', "$folder/empty.sql");
+$node->safe_psql('postgres', 'CREATE DATABASE again');
+system_or_bail(@psql, '-d', $node->connstr('again'), '-f', "$folder/empty.sql");
+is($node->safe_psql('again', 'SELECT es_head_position(), es_safe_position()'), '0|0', 'the dump of an empty log is empty');
+cmp_ok(append($node, 'order-1', 'again'), '>', leap, 'its first append leaps');
+
+# Into a log that is in use
+$node->safe_psql('postgres', 'CREATE DATABASE used');
+$node->safe_psql('used', 'CREATE EXTENSION tidemark');
+append($node, 'order-1', 'used');
+$node->command_fails_like([ @psql, '-d', $node->connstr('used'), '-f', $data ],
+    qr/ERROR: .*rows of es_events cannot be inserted/, 'a log that is in use takes no dump');
+is($node->safe_psql('used', 'SELECT position, stream_id FROM es_read_after()'), '1|order-1', '... and is as it was');
+is(append($node, 'order-1', 'used'), 2, '... and goes on');
+
+# A restored log keeps what it has through a crash before its first append.
+$node->safe_psql('postgres', 'CREATE DATABASE crashed');
+system_or_bail(@psql, '-d', $node->connstr('crashed'), '-f', $plain);
+crash($node);
+is($node->safe_psql('crashed', $everything), $log, 'a restored log survives a crash before its first append');
+cmp_ok(append($node, 'order-1', 'crashed'), '>', $checkpoint + leap, '... and leaps at it');
+
+done_testing();

@@ -1,0 +1,98 @@
+# What the TAP tests of the log share: servers with a log, sessions that hold transactions open, crashes, and the
+# outcome of a statement.
+package Tidemark;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep);
+
+our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers crash leap);
+
+# The least distance of a leap from the last position on disk.
+use constant leap => 1 << 20;
+
+# new_log(name, configuration, init parameters): a running server whose database postgres has a log.
+sub new_log
+{
+    my ($name, $configuration, %parameters) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $node->init(%parameters);
+    $node->append_conf('postgresql.conf', "log_statement = none\nmax_prepared_transactions = 20\n" . ($configuration // ''));
+    $node->start;
+    $node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
+    return $node;
+}
+
+# A psql that stays connected; call query_safe() on it.
+sub session
+{
+    my ($node, $database) = @_;
+    return $node->background_psql($database // 'postgres', on_error_stop => 0);
+}
+
+# What became of a statement: its output, or SQLSTATE and message of its error.
+sub outcome
+{
+    my ($node, $sql, $database) = @_;
+    my ($status, $out, $err) = $node->psql($database // 'postgres', "\\set VERBOSITY verbose\n$sql");
+    return $status == 0 ? $out : $err =~ /(?:ERROR|FATAL):  (\w{5}: [^\n]*)/ ? $1 : $err;
+}
+
+# Appends one event and returns its position.
+sub append
+{
+    my ($node, $stream, $database) = @_;
+    return $node->safe_psql($database // 'postgres', "SELECT first_position FROM es_append('$stream', 'Happened')");
+}
+
+# What a consumer that stands at `after` can read: the positions, separated by commas.
+sub positions
+{
+    my ($node, $after, $database) = @_;
+    $after //= 0;
+    return $node->safe_psql($database // 'postgres',
+        "SELECT string_agg(position::text, ',') FROM es_read_after($after, NULL)");
+}
+
+sub safe_position { return $_[0]->safe_psql('postgres', 'SELECT es_safe_position()') }
+sub head_position { return $_[0]->safe_psql('postgres', 'SELECT es_head_position()') }
+
+# Who holds the line back: gid, or application name, of each, the one that decides first.
+sub blockers
+{
+    my ($node) = @_;
+    return $node->safe_psql('postgres',
+        q{SELECT string_agg(coalesce(gid, application_name, xid::text), ',') FROM es_blockers()});
+}
+
+# Kills the server without warning, as a power failure would end it, and starts it again. `stopped` is a child of the
+# server that the test has stopped by a signal.
+sub crash
+{
+    my ($node, $stopped) = @_;
+    my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+    my @children = split ' ', slurp_file("/proc/$postmaster/task/$postmaster/children");
+    $node->kill9;
+    kill 'KILL', $stopped if $stopped;
+    # The next server refuses to start while one of them is attached to the shared memory, or while the first has not
+    # been reaped.
+    for (1 .. 600) {
+        last if !-e "/proc/$postmaster" && !grep { is_running($_) } @children;
+        sleep 0.05;
+    }
+    $node->start;
+    return;
+}
+
+sub is_running
+{
+    open my $stat, '<', "/proc/$_[0]/stat" or return 0;
+    my $line = <$stat>;
+    return defined $line && $line !~ /\) [ZX] /;
+}
+
+1;
