@@ -111,7 +111,32 @@ SELECT last_version, is_duplicate FROM es_append_events('order-5', pg_temp.event
 COMMIT;
 SELECT last_version, is_duplicate FROM es_append_events('order-5', pg_temp.events('8'), 1);
 
+-- A role that may append and nothing else gets the same error as anybody.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_tidemark_appender;
+CREATE ROLE regress_tidemark_appender;
+RESET client_min_messages;
+GRANT EXECUTE ON FUNCTION es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer) TO regress_tidemark_appender;
+SET ROLE regress_tidemark_appender;
+SELECT es_append('order-5', 'T', expected_version => 2, event_id => '00000000-0000-0000-0000-00000000000a');
+\echo :SQLSTATE
+RESET ROLE;
+-- A violation of another table's constraint is not taken for one of the log's, whatever its name.
+CREATE SCHEMA other CREATE TABLE u (x integer CONSTRAINT es_events_event_id_key UNIQUE);
+CREATE FUNCTION other.note() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN INSERT INTO other.u VALUES (1); RETURN NULL; END';
+CREATE TRIGGER note AFTER INSERT ON es_events FOR EACH ROW EXECUTE FUNCTION other.note();
+SELECT last_version FROM es_append('order-6', 'T');
+SELECT es_append('order-6', 'T');
+\echo :SQLSTATE
+DROP TRIGGER note ON es_events;
+
 -- Every id is in the log once.
 SELECT stream_id, string_agg(right(event_id::text, 1), ' ' ORDER BY version) AS ids
-FROM es_events GROUP BY stream_id ORDER BY stream_id;
+FROM es_events WHERE stream_id < 'order-6' GROUP BY stream_id ORDER BY stream_id;
 SELECT * FROM es_verify();
+
+SET client_min_messages = warning;
+DROP OWNED BY regress_tidemark_appender;
+DROP ROLE regress_tidemark_appender;
+DROP SCHEMA other CASCADE;

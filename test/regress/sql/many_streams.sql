@@ -35,6 +35,14 @@ SELECT count(*) FROM generate_series(1, 2000) AS n, es_append('gone-' || n, 'Ope
 ROLLBACK;
 SELECT count(*) FROM es_streams WHERE category = 'gone';
 SELECT es_safe_position() = es_head_position() AS released;
+-- Locking without appending ends at a limit: nothing would name whoever keeps all the others from appending. Streams
+-- that are locked already stay so.
+BEGIN;
+SELECT count(es_lock_stream('lock-' || n)) FROM generate_series(1, 1000) AS n;
+SELECT es_lock_stream('lock-7');
+SELECT es_lock_stream('lock-1001');
+\echo :SQLSTATE
+ROLLBACK;
 -- As many appends to one stream, in one transaction.
 BEGIN;
 SELECT count(*), max(last_version) FROM generate_series(1, 10000) AS n, es_append('hot-1', 'Tick', to_jsonb(n));

@@ -138,4 +138,8 @@ CREATE INDEX ON es_events (stream_id, position) WHERE schema_version = 2;
 CREATE INDEX ON es_events (category, position) WHERE schema_version = 2;
 CREATE INDEX ON es_events (event_type text_pattern_ops, position DESC);
 CREATE INDEX ON es_events (lower(event_type), position);
+DROP INDEX es_events_event_type_position_idx;
+CREATE INDEX ON es_events (event_type COLLATE "und-x-icu", position);
+CREATE INDEX ON es_events (category COLLATE "und-x-icu", position);
+CREATE UNIQUE INDEX ON es_events (stream_id COLLATE "und-x-icu", version);
 SELECT same, count(*) FROM pg_temp.compare(100) GROUP BY same;

@@ -54,6 +54,14 @@ SELECT * FROM es_append('log-1', 'TooBig');
 \echo :SQLSTATE
 ALTER DOMAIN small SET DEFAULT 9;
 SELECT last_version FROM es_append('log-1', 'Fits');
+-- A domain that refuses null refuses the append.
+CREATE DOMAIN strict AS integer CHECK (VALUE IS NOT NULL);
+ALTER TABLE es_events ADD strict strict DEFAULT 1;
+ALTER TABLE es_events ALTER strict DROP DEFAULT;
+SELECT es_append('log-1', 'Null');
+\echo :SQLSTATE
+ALTER TABLE es_events DROP strict;
+DROP DOMAIN strict;
 -- A NOT NULL column without default makes every append fail, by name, until it gets one.
 ALTER TABLE es_events ADD required text NOT NULL DEFAULT '';
 ALTER TABLE es_events ALTER required DROP DEFAULT;

@@ -23,6 +23,10 @@ BEGIN
         WHEN 'Position' THEN NEW.position := NEW.position + 1;
         WHEN 'Stream' THEN NEW.stream_id := 'other-1';
         WHEN 'Category' THEN NEW.category := 'other';
+        WHEN 'Type' THEN NEW.event_type := '';
+        WHEN 'Schema' THEN NEW.schema_version := -5;
+        WHEN 'Metadata' THEN NEW.metadata := '3';
+        WHEN 'SameStream' THEN PERFORM es_append(NEW.stream_id, 'Inner');
         WHEN 'Enrich' THEN NEW.metadata := NEW.metadata || '{"by": "trigger"}';
         ELSE NULL;
     END CASE;
@@ -56,6 +60,12 @@ SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Veto')$$);
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'LateVeto')$$);
 SELECT pg_temp.attempt($$SELECT es_append_events('order-1', '[{"type": "A"}, {"type": "Veto"}, {"type": "B"}]')$$);
 SELECT pg_temp.attempt($$SELECT es_append_events('order-1', '[{"type": "A"}, {"type": "LateVeto"}, {"type": "B"}]')$$);
+-- What a trigger writes must be such as an append may write.
+SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Type')$$);
+SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Schema')$$);
+SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Metadata')$$);
+-- A BEFORE trigger cannot append to the stream that its event is about to join.
+SELECT pg_temp.attempt($$SELECT es_append('order-1', 'SameStream')$$);
 -- A trigger that would leave a hole or put the event elsewhere is refused.
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Swallow')$$);
 SELECT pg_temp.attempt($$SELECT es_append_events('order-1', '[{"type": "A"}, {"type": "Swallow"}, {"type": "B"}]')$$);
