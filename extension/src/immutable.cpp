@@ -21,8 +21,8 @@ const char* verb(const TriggerData* trigger) {
     return "truncated";
 }
 
-// Events may come from a dump until the log's first append. The lock keeps that append waiting until they are committed,
-// so that it sees what positions there are; the line is held from the beginning, for they come in any order.
+// Events may come from a dump until the log's first append. The lock keeps that append waiting until they are
+// committed, so that it sees what positions there are; the line is held from the beginning, for they come in any order.
 bool begin_restore(const LogTables& tables) {
     const LOCKTAG tag = lock_tag(LockKind::MAINTENANCE);
     LockAcquire(&tag, ShareLock, false, false);

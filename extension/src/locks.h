@@ -28,8 +28,8 @@ class MaintenanceLock {
 };
 
 // Locks the stream against all other appends until the transaction ends. The caller holds RowExclusiveLock on events,
-// which the lock on all streams, taken instead by a transaction of very many, conflicts with. may_lock_all: false raises
-// 54000 (program_limit_exceeded) there.
+// which the lock on all streams, taken instead by a transaction of very many, conflicts with. Where that lock is called
+// for, may_lock_all = false throws 54000 (program_limit_exceeded).
 void lock_stream(Relation events, std::string_view stream_id, bool may_lock_all);
 
 }  // namespace tidemark

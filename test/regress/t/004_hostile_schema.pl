@@ -49,7 +49,8 @@ is($node->safe_psql('postgres', "SELECT rolsuper FROM pg_roles WHERE rolname = '
 
 # A default access method of one's own choice does not get hold of the tables that are written to directly.
 $node->safe_psql('postgres', 'CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler');
-$node->safe_psql('postgres', 'DROP EXTENSION tidemark; SET default_table_access_method = other; CREATE EXTENSION tidemark');
+$node->safe_psql('postgres',
+	'DROP EXTENSION tidemark; SET default_table_access_method = other; CREATE EXTENSION tidemark');
 is( $node->safe_psql('postgres', q{SELECT DISTINCT amname FROM pg_class JOIN pg_am ON pg_am.oid = relam
 	WHERE relname IN ('es_events', 'es_log_head', 'es_log_marker')}),
 	'heap', 'the tables of the log are heaps');

@@ -41,9 +41,6 @@ sub freeze_everything
 
 my $next = 'SELECT pg_snapshot_xmax(pg_current_snapshot())';
 
-# How many transactions the head remembers, in the library's own format.
-my $head_entries = 'SELECT get_byte(content, 24) FROM es_log_head WHERE row_number = 0';
-
 # The line with nobody in flight, with somebody, and with nobody again; `when` says how far the ids have gone on.
 sub check_line
 {
@@ -64,7 +61,7 @@ sub check_line
 
     # More appends than the head remembers without dropping what has ended.
     my $remembered = $node->safe_psql('postgres', join '',
-        map { "SELECT es_append('many-$_', 'Happened') IS NULL;\n$head_entries;\n" } 1 .. 100);
+        map { "SELECT es_append('many-$_', 'Happened') IS NULL;\n@{[head_entries]};\n" } 1 .. 100);
     is(min($remembered =~ /^(\d+)$/mg), 1, "$when: the head forgets all that have ended");
     is(safe_position($node), head_position($node), "$when: the line goes on over many appends");
     is($node->safe_psql('postgres', 'SELECT count(*) FROM es_verify()'), 0, "$when: the log is sound");

@@ -10,10 +10,17 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers crash leap);
+our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers head_entries
+    overflow_entries crash leap);
 
 # The least distance of a leap from the last position on disk.
 use constant leap => 1 << 20;
+
+# SQL for how many transactions the log head remembers, on its own page and on further ones; the offsets are those of
+# HeadRow in head_page.h.
+use constant head_entries => 'SELECT get_byte(content, 28) FROM es_log_head WHERE row_number = 0';
+use constant overflow_entries =>
+    'SELECT get_byte(content, 24) + 256 * get_byte(content, 25) FROM es_log_head WHERE row_number = 0';
 
 # new_log(name, configuration, init parameters): a running server whose database postgres has a log.
 sub new_log
@@ -21,7 +28,8 @@ sub new_log
     my ($name, $configuration, %parameters) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
     $node->init(%parameters);
-    $node->append_conf('postgresql.conf', "log_statement = none\nmax_prepared_transactions = 20\n" . ($configuration // ''));
+    $node->append_conf('postgresql.conf',
+        "log_statement = none\nmax_prepared_transactions = 20\n" . ($configuration // ''));
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
     return $node;
