@@ -21,8 +21,8 @@ void Connection::reconnect() {
     values.push_back(nullptr);
     connection_.reset(PQconnectdbParams(keys.data(), values.data(), 1));
     if (PQstatus(connection_.get()) != CONNECTION_OK) throw ConnectionLost(PQerrorMessage(connection_.get()));
-    PQsetNoticeProcessor(
-        connection_.get(), [](void*, const char*) {}, nullptr);
+    const PQnoticeProcessor silence = [](void*, const char*) {};
+    PQsetNoticeProcessor(connection_.get(), silence, nullptr);
 }
 
 Rows Connection::run(const std::string& sql, const Params& params) {
