@@ -31,13 +31,14 @@ void read_types(EventFilter& filter, ArrayType* array) {
 
 EventFilter filter_argument(FunctionCallInfo fcinfo, int first) {
     EventFilter filter = {};
-    filter.scratch = AllocSetContextCreate(CurrentMemoryContext, "names of filtered events", ALLOCSET_SMALL_SIZES);
     filter.by_category = !PG_ARGISNULL(first);
     filter.by_types = !PG_ARGISNULL(first + 1);
     filter.by_prefix = !PG_ARGISNULL(first + 2);
     if (filter.by_category) filter.category = view(PG_GETARG_TEXT_PP(first));
     if (filter.by_types) read_types(filter, PG_GETARG_ARRAYTYPE_P(first + 1));
     if (filter.by_prefix) filter.prefix = view(PG_GETARG_TEXT_PP(first + 2));
+    if (filter.by_category || filter.by_types || filter.by_prefix)
+        filter.scratch = AllocSetContextCreate(CurrentMemoryContext, "names of filtered events", ALLOCSET_SMALL_SIZES);
     return filter;
 }
 

@@ -16,7 +16,9 @@ struct EventFilter {
     int type_count;
     std::string_view prefix;
 
-    MemoryContext scratch;  // for names that are stored compressed
+    MemoryContext scratch;  // for names that are stored compressed; null where there is nothing to compare
+
+    bool matches_nothing() const { return by_types && type_count == 0; }
 
     bool matches(TupleTableSlot* event) const {
         return (!by_category || name(event, CATEGORY) == category) && matches_type(event) && matches_prefix(event);

@@ -49,7 +49,8 @@ void end_restore(const LogTables& tables) {
 TIDEMARK_FUNCTION(tidemark_refuse_change) {
     return pg_call([&] {
         if (!CALLED_AS_TRIGGER(fcinfo))
-            throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_refuse_change() is a trigger function");
+            throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_refuse_change() is a trigger function",
+                            "It was called by itself.");
         const auto* trigger = reinterpret_cast<const TriggerData*>(fcinfo->context);
         const LogTables& tables = log_tables(fcinfo);
         const bool of_events =

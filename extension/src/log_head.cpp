@@ -59,10 +59,13 @@ void drop_finished_in_overflow(Relation head, const LockedPage& first) {
     for (BlockNumber block = 1; block <= rows; block++) {
         const LockedPage overflow(head, block, BUFFER_LOCK_EXCLUSIVE);
         GenericXLogState* change = GenericXLogStart(head);
-        HeadRow* head_image = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
-        head_image->overflow_entries -=
-            drop_finished(overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0)));
-        GenericXLogFinish(change);
+        HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
+        const uint32 dropped = drop_finished(overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0)));
+        row->overflow_entries -= dropped;
+        if (dropped > 0)
+            GenericXLogFinish(change);
+        else
+            GenericXLogAbort(change);
         overflow.release();
     }
 }

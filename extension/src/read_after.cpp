@@ -20,6 +20,7 @@ namespace tidemark {
 namespace {
 
 constexpr int64 PATIENCE = 10000;
+constexpr int MOST_MERGED_TYPES = 64;  // each keeps pages pinned
 
 // The rows above `after`, up to the safe position, that one index range holds for a value of its first column.
 EventScan open_range(Relation events, Oid index, std::string_view value, int64 after, int64 upto) {
@@ -125,7 +126,7 @@ void read_page(Page& page, Relation events, int64 after, int64 upto) {
     const EventIndexes& indexes = event_indexes(events);
     if (filter.by_category)
         read_range(page, open_range(events, indexes.by_category, filter.category, after, upto));
-    else if (filter.by_types && OidIsValid(indexes.by_type))
+    else if (filter.by_types && filter.type_count <= MOST_MERGED_TYPES && OidIsValid(indexes.by_type))
         read_types(page, events, indexes.by_type, after, upto);
     else if (filter.by_prefix)
         read_log_by_prefix(page, events, after, upto);
@@ -150,7 +151,7 @@ TIDEMARK_FUNCTION(tidemark_read_after) {
         Relation head = table_open(tables.head, AccessShareLock);
         EventSink sink(fcinfo, events);
         const SafeRead read = begin_safe_read(head, "es_read_after()");
-        Page page = {sink, filter, max_count};
+        Page page = {sink, filter, filter.matches_nothing() ? 0 : max_count};
         if (after < read.position && !page.full()) read_page(page, events, after, read.position);
         read.end();
         table_close(head, AccessShareLock);
