@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,6 +17,7 @@ wal_consistency_checking = 'all'
 max_prepared_transactions = 100
 max_connections = 30
 shared_buffers = 16MB
+wal_keep_size = 1GB
 autovacuum = off
 CONF
 my $start = $primary->lsn('insert');
