@@ -132,9 +132,9 @@ int64 allocate(Relation head, int64 count, int64 from) {
     return first_position;
 }
 
-// Applies `also` to the head's row in the same change.
+// Raises the last position, and applies `also` to the head's row in the same change. Returns where its WAL record ends.
 template <typename Change>
-int64 change_head(Relation head, int64 target, Change also) {
+XLogRecPtr change_head(Relation head, int64 target, Change also) {
     if (target > MAX_POSITION) throw no_positions_left();
     const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
     if (head_row(first.page())->overflow_entries > 0) drop_finished_in_overflow(head, first);
@@ -143,10 +143,9 @@ int64 change_head(Relation head, int64 target, Change also) {
     drop_finished(row);
     row->last_position = std::max(row->last_position, target);
     also(row);
-    const int64 last_position = row->last_position;
-    GenericXLogFinish(change);
+    const XLogRecPtr end = GenericXLogFinish(change);
     first.release();
-    return last_position;
+    return end;
 }
 
 }  // namespace
@@ -181,15 +180,20 @@ HeadCopy read_head(Relation head) {
     return copy;
 }
 
-int64 raise_head(Relation head, int64 target) {
-    return change_head(head, target, [](HeadRow*) {});
+void raise_head(Relation head, int64 target) {
+    change_head(head, target, [](HeadRow*) {});
 }
 
 int64 start_head(Relation head, int64 target) {
-    return change_head(head, target, [](HeadRow* row) {
+    int64 last_position;
+    const XLogRecPtr end = change_head(head, target, [&](HeadRow* row) {
         row->timeline = GetWALInsertionTimeLine();
         row->is_new = false;
+        last_position = row->last_position;
     });
+    // A leap must not be lost with an asynchronous commit: the next one might not reach as far, if the clock is behind.
+    XLogFlush(end);
+    return last_position;
 }
 
 }  // namespace tidemark

@@ -54,11 +54,11 @@ HeadCopy read_head(Relation head);
 // is half the 32-bit id space behind, or not assigned yet, cannot; the 32-bit tests would be wrong about it.
 bool may_be_running(FullTransactionId xid, FullTransactionId next);
 
-// Raises the last position to at least target, and drops the entries whose transactions are over. Returns the last
-// position. Throws where target is beyond all positions.
-int64 raise_head(Relation head, int64 target);
+// Raises the last position to at least target, and drops the entries whose transactions are over. Throws where target
+// is beyond all positions.
+void raise_head(Relation head, int64 target);
 
-// The same, and the log begins or goes on in the present timeline.
+// The same, and the log begins or goes on in the present timeline. Returns the last position, which is durable then.
 int64 start_head(Relation head, int64 target);
 
 }  // namespace tidemark
