@@ -87,7 +87,8 @@ for my $sessions (2, 10, 100) {
                 GROUP BY outcome ORDER BY count(*), outcome DESC"),
             "won|1\nTM001|" . ($sessions - 1),
             "of $sessions sessions that expect $what one wins, and the others get TM001");
-        is($node->safe_psql('postgres', "SELECT DISTINCT detail FROM outcomes WHERE race = '$race' AND outcome <> 'won'"),
+        is($node->safe_psql('postgres',
+                "SELECT DISTINCT detail FROM outcomes WHERE race = '$race' AND outcome <> 'won'"),
             sprintf('[{"stream": "%s", "expected": %s, "actual": %d}]', $race,
                 $expected == 1 ? 1 : '"no stream"', $version),
             "each of the losers among $sessions is told what it expected and what there is");
@@ -103,7 +104,7 @@ for my $sessions (2, 10, 100) {
 pgbench(q{SELECT * FROM es_append('rapid-1', 'Happened');}, '-c', 4, '-t', 250)->finish;
 is($node->safe_psql('postgres', q{SELECT count(*), max(version) FROM es_read_stream('rapid-1')}),
     '1000|1000', '1,000 rapid appends to one stream are 1,000 versions');
-is($node->safe_psql('postgres', <<'SQL'), 't|1000', 'every stale version of the stream is refused, and its last accepted');
+is($node->safe_psql('postgres', <<'SQL'), 't|1000',
 CREATE TEMPORARY TABLE refused (version bigint);
 DO $$
 BEGIN
@@ -118,6 +119,7 @@ END
 $$;
 SELECT (SELECT last_version = 1001 FROM es_append('rapid-1', 'Last', expected_version => 1000)), count(*) FROM refused;
 SQL
+    'every stale version of the stream is refused, and its last accepted');
 
 # Calls of several events
 
@@ -133,9 +135,10 @@ SELECT :events, call.*
 FROM es_append_events('many-:stream', (SELECT jsonb_agg(jsonb_build_object('type', 'Happened', 'data', n) ORDER BY n)
                                        FROM generate_series(1, :events) AS n)) AS call;
 SQL
-is($node->safe_psql('postgres', <<'SQL'), 't|0', 'the events of a call are consecutive in log and stream while others append');
+is($node->safe_psql('postgres', <<'SQL'), 't|0',
 SELECT count(*) > 100, count(*) FILTER (WHERE NOT right_so)
-FROM (SELECT last_version - first_version = number_of_events - 1 AND last_position - first_position = number_of_events - 1
+FROM (SELECT last_version - first_version = number_of_events - 1
+          AND last_position - first_position = number_of_events - 1
              AND ARRAY(SELECT data::bigint FROM es_events AS event
                        WHERE event.stream_id = calls.stream_id AND event.position - calls.first_position
                              = event.version - calls.first_version
@@ -143,24 +146,12 @@ FROM (SELECT last_version - first_version = number_of_events - 1 AND last_positi
                        ORDER BY event.position) = ARRAY(SELECT generate_series(1, number_of_events))
       FROM calls) AS call (right_so)
 SQL
+    'the events of a call are consecutive in log and stream while others append');
 
 # Readers
 
+$node->safe_psql('postgres', follow);
 $node->safe_psql('postgres', <<'SQL');
-CREATE FUNCTION follow(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
-$$
-DECLARE
-    event record;
-BEGIN
-    LOOP
-        FOR event IN SELECT position, event_type FROM es_read_after(after, page) LOOP
-            after := event.position;
-            RETURN NEXT after;
-            IF event.event_type = 'End' THEN RETURN; END IF;
-        END LOOP;
-    END LOOP;
-END
-$$;
 CREATE FUNCTION follow_table(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
 $$
 DECLARE

@@ -92,7 +92,8 @@ $checkpoint = lost_in_a_crash(<<'SQL');
 SELECT count(es_leap()) FROM generate_series(1, 100);
 SELECT last_position FROM es_append('lost-51', 'Lost');
 SQL
-is($node->safe_psql('postgres', q{SELECT es_stream_version('lost-51')}), 0, 'a crash right after a leap takes back the events');
+is($node->safe_psql('postgres', q{SELECT es_stream_version('lost-51')}), 0,
+    'a crash right after a leap takes back the events');
 leaps($node, $checkpoint, 'but not the leap: their positions are not given to other events');
 
 # Copies

@@ -72,7 +72,8 @@ sub check_line
 sub leave_entries
 {
     return (split /\n/, $node->safe_psql('postgres',
-        join '', map { "BEGIN; SELECT es_append('left-$_', 'Happened') IS NULL; SELECT pg_current_xact_id(); COMMIT;\n" }
+        join '',
+        map { "BEGIN; SELECT es_append('left-$_', 'Happened') IS NULL; SELECT pg_current_xact_id(); COMMIT;\n" }
             1 .. 20))[-1];
 }
 
@@ -100,7 +101,8 @@ $namesake->query_safe('BEGIN');
 my $xid;
 do { $xid = $namesake->query_safe('COMMIT; BEGIN; SELECT pg_current_xact_id()') } until $xid >= $left + 2**32;
 is($xid, $left + 2**32, 'a transaction that runs is the namesake of one that the head remembers');
-is(safe_position($node), head_position($node), 'the namesake of an appender, which has appended nothing, holds nobody back');
+is(safe_position($node), head_position($node),
+    'the namesake of an appender, which has appended nothing, holds nobody back');
 is(blockers($node), '', '... nor is it named');
 is($namesake->query_safe('SELECT es_head_position() - es_safe_position()'), 0, '... and reads all that there is');
 my $position = $namesake->query_safe(q{SELECT first_position FROM es_append('namesake-1', 'Happened')});
@@ -122,6 +124,7 @@ is($node->safe_psql('postgres', 'SELECT first_position FROM es_blockers()'), $po
 $appender->query_safe('COMMIT');
 $appender->quit;
 is(safe_position($node), head_position($node), '... until it commits');
-is($node->safe_psql('postgres', "SELECT count(*) FROM es_read_after($position - 1, NULL)"), 101, '... and nothing is missing');
+is($node->safe_psql('postgres', "SELECT count(*) FROM es_read_after($position - 1, NULL)"), 101,
+    '... and nothing is missing');
 
 done_testing();

@@ -38,10 +38,11 @@ for my $when ('', ' after a restart', ' after a crash') {
     is(outcome($node, q{SET lock_timeout = '100ms'; SELECT es_append('prepared-1', 'Happened')}),
         '55P03: canceling statement due to lock timeout', "a prepared appender keeps its stream locked$when");
 }
-is($node->safe_psql('postgres', <<'SQL'), 't|t|prepared|t|t', 'es_blockers() tells what is known of a prepared transaction');
+is($node->safe_psql('postgres', <<'SQL'), 't|t|prepared|t|t',
 SELECT pid IS NULL, first_position = 2, state, since = prepared AND age > interval '0', usename = owner
 FROM es_blockers() JOIN pg_prepared_xacts USING (gid) WHERE gid = 'commit me'
 SQL
+    'es_blockers() tells what is known of a prepared transaction');
 append($node, 'one-1');
 my $head = head_position($node);
 $node->safe_psql('postgres', q{COMMIT PREPARED 'commit me'});

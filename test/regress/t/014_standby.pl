@@ -149,7 +149,8 @@ my $first = open_append('two-1');
 append($primary, 'three-1');
 standby_reads(0);
 my $reader = session($standby);
-is($reader->query_safe("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT position FROM es_events WHERE position >= $first"),
+is($reader->query_safe(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT position FROM es_events WHERE position >= $first"),
     $first + 1, 'a snapshot on the standby shows an event but not the one before it');
 $open->query_safe('COMMIT');
 standby_reads(0);
@@ -175,22 +176,7 @@ is($standby->safe_psql('postgres', q{SELECT es_stream_version('one-1'), count(*)
 
 # Following the log there while it grows
 
-$primary->safe_psql('postgres', <<'SQL');
-CREATE FUNCTION follow(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
-$$
-DECLARE
-    event record;
-BEGIN
-    LOOP
-        FOR event IN SELECT position, event_type FROM es_read_after(after, page) LOOP
-            after := event.position;
-            RETURN NEXT after;
-            IF event.event_type = 'End' THEN RETURN; END IF;
-        END LOOP;
-    END LOOP;
-END
-$$;
-SQL
+$primary->safe_psql('postgres', follow);
 standby_reads(0);
 $start = head_position($primary);
 my %seen;

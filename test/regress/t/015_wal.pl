@@ -1,5 +1,5 @@
-# The log head changes in place, under generic WAL: a standby replays exactly what the primary did, each record names the
-# transaction it belongs to, and maintenance of the log's tables leaves the line where it is.
+# The log head changes in place, under generic WAL: a standby replays exactly what the primary did, each record names
+# the transaction it belongs to, and maintenance of the log's tables leaves the line where it is.
 
 use strict;
 use warnings;
@@ -61,8 +61,8 @@ replayed('the standby replays a head of several pages');
 my $line = safe_position($primary);
 is($standby->safe_psql('postgres', 'SELECT es_safe_position(), count(*) FROM es_blockers()'), "$line|90",
     'the standby has the line where the primary has it');
-$primary->safe_psql('postgres', join '', map { "COMMIT PREPARED 'p$_';\nSELECT es_append('one-1', 'Happened') IS NULL;\n" }
-        2 .. 90);
+$primary->safe_psql('postgres', join '',
+    map { "COMMIT PREPARED 'p$_';\nSELECT es_append('one-1', 'Happened') IS NULL;\n" } 2 .. 90);
 $primary->safe_psql('postgres', join '', map { "SELECT es_append('one-1', 'Happened') IS NULL;\n" } 1 .. 100);
 replayed('the standby replays how the head forgets them');
 

@@ -1,5 +1,5 @@
-# Memory: a backend stays small, however many events it appends in a call, pages through, or returns; and what it returns
-# goes to temporary files once, not twice.
+# Memory: a backend stays small, however many events it appends in a call, pages through, or returns; and what it
+# returns goes to temporary files once, not twice.
 
 use strict;
 use warnings;

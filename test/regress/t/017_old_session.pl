@@ -42,7 +42,8 @@ ALTER INDEX es_events_stream_id_version_key RENAME TO by_stream;
 ALTER INDEX es_events_event_id_key RENAME TO by_id;
 CREATE INDEX by_type ON es_events (event_type, position);
 SQL
-is(use_log($old[0]), '6|6 1,2,3,4,5,6 6 6 6', 'an old session goes on when indexes are renamed, and one by type is added');
+is(use_log($old[0]), '6|6 1,2,3,4,5,6 6 6 6',
+    'an old session goes on when indexes are renamed, and one by type is added');
 $node->safe_psql('postgres', 'DROP INDEX by_type');
 is(use_log($old[1]), '7|7 1,2,3,4,5,6,7 7 7 7', 'an old session goes on when the index by type is dropped');
 my $id = '00000000-0000-4000-8000-000000000001';
@@ -89,7 +90,8 @@ is($old[0]->query_safe("BEGIN; DROP EXTENSION tidemark; CREATE EXTENSION tidemar
     'a log is made and used in a transaction');
 $old[0]->query_safe('ROLLBACK');
 is($old[0]->query_safe($append), '2|2', '... and when that is undone the old one goes on');
-$old[0]->query_safe("BEGIN; SAVEPOINT a; DROP EXTENSION tidemark; CREATE EXTENSION tidemark SCHEMA es; $append; $append");
+$old[0]->query_safe(
+    "BEGIN; SAVEPOINT a; DROP EXTENSION tidemark; CREATE EXTENSION tidemark SCHEMA es; $append; $append");
 $old[0]->query_safe('ROLLBACK TO a');
 is($old[0]->query_safe($append), '3|3', '... also when a savepoint is rolled back');
 $old[1]->query_safe('SET search_path = es, public');

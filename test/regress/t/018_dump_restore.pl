@@ -37,7 +37,8 @@ sub restored
         '20|20|0', "$name: before the first append the head is at the last event and the log is sound");
     is($node->safe_psql($database, $everything), $log, "$name: every event is there, byte for byte");
     is($node->safe_psql($database, 'SELECT count(*) FROM es_blockers()'), 0, "$name: nobody holds the line back");
-    my $first = $node->safe_psql($database, q{SELECT first_version, first_position FROM es_append('order-1', 'Placed')});
+    my $first = $node->safe_psql($database,
+        q{SELECT first_version, first_position FROM es_append('order-1', 'Placed')});
     like($first, qr/^8\|/, "$name: streams go on at their versions");
     $first =~ s/.*\|//;
     cmp_ok($first, '>', $checkpoint + leap, "$name: the first append leaps");
@@ -89,7 +90,8 @@ $node->safe_psql('empty', 'CREATE EXTENSION tidemark');
 system_or_bail('pg_dump', '-d', $node->connstr('empty'), '-f', "$folder/empty.sql");
 $node->safe_psql('postgres', 'CREATE DATABASE again');
 system_or_bail(@psql, '-d', $node->connstr('again'), '-f', "$folder/empty.sql");
-is($node->safe_psql('again', 'SELECT es_head_position(), es_safe_position()'), '0|0', 'the dump of an empty log is empty');
+is($node->safe_psql('again', 'SELECT es_head_position(), es_safe_position()'), '0|0',
+    'the dump of an empty log is empty');
 cmp_ok(append($node, 'order-1', 'again'), '>', leap, 'its first append leaps');
 
 # Into a log that is in use

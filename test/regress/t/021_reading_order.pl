@@ -53,7 +53,8 @@ eval { $leaper->quit };
 my $events = $node->safe_psql('postgres', 'SELECT count(*) FROM es_events');
 cmp_ok($events, '>', 1000, 'there was enough to read');
 note("$events events");
-is($node->safe_psql('postgres', 'SELECT count(*) FROM es_events LEFT JOIN seen USING (position) WHERE seen.position IS NULL'),
+is( $node->safe_psql('postgres',
+		'SELECT count(*) FROM es_events LEFT JOIN seen USING (position) WHERE seen.position IS NULL'),
 	0, 'the reader has missed none');
 is($node->safe_psql('postgres', 'SELECT count(*) - count(DISTINCT position) FROM seen'), 0, 'and got none twice');
 

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers head_entries
-    overflow_entries crash leap);
+    overflow_entries follow crash leap);
 
 # The least distance of a leap from the last position on disk.
 use constant leap => 1 << 20;
@@ -21,6 +21,25 @@ use constant leap => 1 << 20;
 use constant head_entries => 'SELECT get_byte(content, 28) FROM es_log_head WHERE row_number = 0';
 use constant overflow_entries =>
     'SELECT get_byte(content, 24) + 256 * get_byte(content, 25) FROM es_log_head WHERE row_number = 0';
+
+# SQL for follow(page, after): a consumer that reads page by page until it gets an event of the type End, and returns the
+# positions that it got.
+use constant follow => <<'SQL';
+CREATE FUNCTION follow(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
+$$
+DECLARE
+    event record;
+BEGIN
+    LOOP
+        FOR event IN SELECT position, event_type FROM es_read_after(after, page) LOOP
+            after := event.position;
+            RETURN NEXT after;
+            IF event.event_type = 'End' THEN RETURN; END IF;
+        END LOOP;
+    END LOOP;
+END
+$$;
+SQL
 
 # new_log(name, configuration, init parameters): a running server whose database postgres has a log.
 sub new_log
