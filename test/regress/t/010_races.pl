@@ -137,14 +137,12 @@ FROM es_append_events('many-:stream', (SELECT jsonb_agg(jsonb_build_object('type
 SQL
 is($node->safe_psql('postgres', <<'SQL'), 't|0',
 SELECT count(*) > 100, count(*) FILTER (WHERE NOT right_so)
-FROM (SELECT last_version - first_version = number_of_events - 1
-          AND last_position - first_position = number_of_events - 1
-             AND ARRAY(SELECT data::bigint FROM es_events AS event
-                       WHERE event.stream_id = calls.stream_id AND event.position - calls.first_position
-                             = event.version - calls.first_version
-                             AND event.position BETWEEN calls.first_position AND calls.last_position
-                       ORDER BY event.position) = ARRAY(SELECT generate_series(1, number_of_events))
-      FROM calls) AS call (right_so)
+FROM (SELECT count(event.position) = number_of_events AND last_version - first_version = number_of_events - 1
+             AND last_position - first_position = number_of_events - 1
+      FROM calls CROSS JOIN LATERAL generate_series(0, number_of_events - 1) AS n
+      LEFT JOIN es_events AS event ON event.position = first_position + n AND event.stream_id = calls.stream_id
+                                      AND event.version = first_version + n AND event.data = to_jsonb(n + 1)
+      GROUP BY number_of_events, first_version, last_version, first_position, last_position) AS call (right_so)
 SQL
     'the events of a call are consecutive in log and stream while others append');
 

@@ -118,7 +118,7 @@ $stranger->quit;
 append($primary, 'one-1');
 replayed('the standby replays the leap after a crash');
 
-unlike(slurp_file($standby->logfile), qr/inconsistent page|PANIC|FATAL:  (?!.*could not (receive|connect|send))/,
+unlike(slurp_file($standby->logfile), qr/inconsistent page|PANIC/,
     'the standby has found every page as the primary had it');
 
 # What the WAL says

@@ -22,7 +22,7 @@ use constant head_entries => 'SELECT get_byte(content, 28) FROM es_log_head WHER
 use constant overflow_entries =>
     'SELECT get_byte(content, 24) + 256 * get_byte(content, 25) FROM es_log_head WHERE row_number = 0';
 
-# SQL for follow(page, after): a consumer that reads page by page until it gets an event of the type End, and returns the
+# SQL for follow(page, after): a consumer that reads page by page until it gets an event of the type End. It returns the
 # positions that it got.
 use constant follow => <<'SQL';
 CREATE FUNCTION follow(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
