@@ -46,7 +46,8 @@ void lock_stream(Relation events, std::string_view stream_id, bool may_lock_all)
     // Asked of the lock manager each time, not remembered: a rolled-back savepoint may have taken the lock with it.
     if (may_lock_all) {
         LockRelation(events, ShareRowExclusiveLock);
-    } else if (!LockHeldByMe(&tag, ExclusiveLock) && !CheckRelationLockedByMe(events, ShareRowExclusiveLock, false)) {
+    } else if (!compat::holds_lock(tag, ExclusiveLock) &&
+               !CheckRelationLockedByMe(events, ShareRowExclusiveLock, false)) {
         throw sql_error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many streams locked in one transaction",
                         "It has locked " + std::to_string(granted) + ".",
                         "Lock fewer, or append without locking first: an append locks its stream itself.");
