@@ -6,6 +6,10 @@
 #include <iterator>
 #include <type_traits>
 
+extern "C" {
+#include "catalog/storage.h"
+}
+
 namespace tidemark {
 
 namespace {
@@ -64,6 +68,9 @@ HeadRow* head_row(Page page) { return row_on<HeadRow>(page, HEAD_MAGIC); }
 OverflowRow* overflow_row(Page page) { return row_on<OverflowRow>(page, OVERFLOW_MAGIC); }
 
 void create_head(Relation head) {
+    // Whoever tried to read the missing row may have left a buffer behind that stands for its page.
+    LockRelation(head, AccessExclusiveLock);
+    RelationTruncate(head, 0);
     HeadRow row = {};
     row.magic = HEAD_MAGIC;
     row.timeline = GetWALInsertionTimeLine();

@@ -44,7 +44,7 @@ constexpr int64 MAX_POSITION = (int64(1) << 53) - 1;  // what a double, and so J
 HeadRow* head_row(Page page);
 OverflowRow* overflow_row(Page page);
 
-// Writes the first row of a new log.
+// Writes the first row of a new log, or of one whose es_log_head has been emptied.
 void create_head(Relation head);
 
 // Adds one overflow row. Takes the log's maintenance lock; holds no page lock while it extends the relation.
