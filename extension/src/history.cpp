@@ -60,7 +60,7 @@ int64 go_on(const LogTables& tables, Relation head, Relation events, bool leap_a
     const HeadCopy copy = read_head(head);
     int64 target = 0;
     if (leap_anyway || !is_untouched(tables, copy))
-        target = std::max({copy.last_position + SMALLEST_LEAP, highest_event(events), positions_by_clock()});
+        target = std::max(std::max(copy.last_position, highest_event(events)) + SMALLEST_LEAP, positions_by_clock());
     const int64 last_position = start_head(head, target);
     write_marker(tables);
     snapshot.end();

@@ -59,7 +59,7 @@ $node->safe_psql('extended', 'ALTER TABLE es_log_head SET UNLOGGED');
 $node->stop('immediate');
 $node->start;
 isnt($node->psql('extended', $APPEND), 0, 'without a log head nothing is appended');
-cmp_ok($node->safe_psql('extended', 'SELECT es_leap()'), '>', $first + $LEAPT, 'es_leap makes a new one, far above');
+cmp_ok($node->safe_psql('extended', 'SELECT es_leap()'), '>=', $first + $LEAPT, 'es_leap makes a new one, far above');
 $node->safe_psql('extended', 'ALTER TABLE es_log_head SET LOGGED');
 cmp_ok($node->safe_psql('extended', $APPEND), '>', $first + $LEAPT, 'and the log goes on');
 is($node->safe_psql('extended', 'SELECT count(*) FROM es_verify()'), 0, 'sound');
