@@ -2,6 +2,7 @@
 #pragma once
 
 #include "log_tables.h"
+#include "validate.h"
 
 #include <string_view>
 
@@ -46,8 +47,7 @@ NewEvent* parse_events(Jsonb* array, int64* count);
 // `{}`, for data and metadata that are not given.
 Jsonb* empty_object();
 
-// Both throw 22023. `place` is the event's in an array of events, for the detail.
-constexpr int64 NO_PLACE = -1;
+// Both throw 22023.
 void check_metadata(const Document& metadata, int64 place = NO_PLACE);
 void check_schema_version(int64 schema_version, int64 place = NO_PLACE);
 

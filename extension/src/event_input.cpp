@@ -26,9 +26,6 @@ std::string_view string_of(const JsonbValue& value) {
     return {value.val.string.val, static_cast<size_t>(value.val.string.len)};
 }
 
-// Begins the detail of an error about one event of an array.
-std::string at(int64 place) { return place == NO_PLACE ? std::string() : "events[" + std::to_string(place) + "]: "; }
-
 sql_error bad_event(int64 place, const char* problem,
                     const char* hint =
                         "An event is an object with the keys type (required), data, metadata, id and "
@@ -85,7 +82,7 @@ NewEvent parse_event(JsonbValue* value, int64 place) {
     if (find(object, "type", &field) == nullptr) throw bad_event(place, "The type is missing.");
     if (field.type != jbvString) throw bad_event(place, "The type must be a string.");
     event.type = string_of(field);
-    check_name(event.type, "event type", at(place));
+    check_name(event.type, "event type", place);
 
     // Only here is a JSON null a value: data may be any document.
     if (getKeyJsonValueFromContainer(object, "data", 4, &event.data.part) == nullptr) event.data.whole = empty_object();

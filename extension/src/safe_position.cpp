@@ -1,6 +1,7 @@
 #include "safe_position.h"
 
 #include "guard.h"
+#include "snapshot_scope.h"
 
 #include <algorithm>
 
@@ -20,14 +21,13 @@ SafeRead begin_safe_read(Relation head, const char* function) {
     PreventCommandIfParallelMode(function);
     SafeRead read = {0, read_head(head)};
     // Strictly after the copy of the head, and new, also under REPEATABLE READ.
-    PushActiveSnapshot(GetLatestSnapshot());
-    const Snapshot snapshot = GetActiveSnapshot();
+    const SnapshotScope snapshot;
 
     const FullTransactionId own = GetTopFullTransactionIdIfAny();
     const FullTransactionId next = ReadNextFullTransactionId();
     InFlight* const entries = read.head.entries;
     InFlight* const end = std::remove_if(entries, entries + read.head.entry_count, [&](const InFlight& entry) {
-        return !in_progress(entry.xid, own, next, snapshot);
+        return !in_progress(entry.xid, own, next, snapshot.get());
     });
     read.head.entry_count = static_cast<uint32>(end - entries);
 

@@ -37,10 +37,12 @@ const char* name_problem(std::string_view name) {
     return nullptr;
 }
 
-void check_name(std::string_view name, const char* what, const std::string& where) {
+std::string at(int64 place) { return place == NO_PLACE ? std::string() : "events[" + std::to_string(place) + "]: "; }
+
+void check_name(std::string_view name, const char* what, int64 place) {
     const char* problem = name_problem(name);
     if (problem != nullptr)
-        throw bad_argument(std::string("invalid ") + what, where + problem,
+        throw bad_argument(std::string("invalid ") + what, at(place) + problem,
                            "Use 1 to 255 characters, no control characters, no leading or trailing blanks.");
 }
 

@@ -24,8 +24,14 @@ inline std::string quoted(std::string_view name) { return '"' + std::string(name
 // a sentence, or returns null.
 const char* name_problem(std::string_view name);
 
-// Throws unless it is a name. `what` it names goes into the message, `where` it stands begins the detail.
-void check_name(std::string_view name, const char* what, const std::string& where = {});
+// The place of an event in an array of events, for errors.
+constexpr int64 NO_PLACE = -1;
+
+// Begins the detail of an error about the event of that place.
+std::string at(int64 place);
+
+// Throws unless it is a name. `what` it names goes into the message.
+void check_name(std::string_view name, const char* what, int64 place = NO_PLACE);
 
 // The value of an argument that must not be null; `what` names it in the message.
 text* text_argument(FunctionCallInfo fcinfo, int number, const char* what);

@@ -100,3 +100,15 @@ ALTER TABLE es_log_head OWNER TO :"superuser";
 ALTER TABLE es_events DROP CONSTRAINT known;
 DROP TABLE streams_known;
 DROP ROLE regress_tidemark_owner;
+
+-- Nor are Tidemark's own tables changed by hand.
+DELETE FROM es_log_marker;
+\echo :SQLSTATE
+TRUNCATE es_log_marker;
+\echo :SQLSTATE
+INSERT INTO es_log_marker VALUES (now());
+\echo :SQLSTATE
+DELETE FROM es_installations;
+\echo :SQLSTATE
+UPDATE es_installations SET installed_at = now();
+\echo :SQLSTATE

@@ -77,3 +77,18 @@ SELECT first_version FROM es_append('order-1', 'J');
 SELECT es_safe_position() = es_head_position() AS released, string_agg(event_type, ' ' ORDER BY position)
 FROM es_read_after(stream_prefix => 'order-1');
 SELECT * FROM es_verify();
+
+-- Positions end at 2^53 - 1: beyond it nothing is restored, appended or leapt to.
+SET client_min_messages = warning;
+DROP EXTENSION tidemark CASCADE;
+CREATE EXTENSION tidemark;
+RESET client_min_messages;
+INSERT INTO es_events VALUES (9007199254740992, 1, now(), gen_random_uuid(), 1, 'far-1', 'far', 'T', '{}', '{}');
+\echo :SQLSTATE
+INSERT INTO es_events VALUES (9007199254740991, 1, now(), gen_random_uuid(), 1, 'far-1', 'far', 'T', '{}', '{}');
+SELECT position FROM es_read_after();
+SELECT es_append('far-1', 'T');
+\echo :SQLSTATE
+SELECT es_leap();
+\echo :SQLSTATE
+SELECT * FROM es_verify();

@@ -75,3 +75,9 @@ SELECT stream_id, category, version FROM es_streams WHERE lower(stream_id) LIKE 
 SELECT stream_id, version FROM es_read_after(category => 'shopping');
 SELECT count(*) FROM es_read_after(category => 'cart');
 SELECT * FROM es_verify();
+
+-- The locks show as advisory locks of their own kind, apart from those that applications take.
+BEGIN;
+SELECT es_lock_stream('lock-1');
+SELECT objsubid, mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+COMMIT;

@@ -149,22 +149,8 @@ SQL
 # Readers
 
 $node->safe_psql('postgres', follow);
-$node->safe_psql('postgres', <<'SQL');
-CREATE FUNCTION follow_table(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
-$$
-DECLARE
-    event record;
-BEGIN
-    LOOP
-        FOR event IN SELECT position, event_type FROM es_events WHERE position > after ORDER BY position LIMIT page LOOP
-            after := event.position;
-            RETURN NEXT after;
-            IF event.event_type = 'End' THEN RETURN; END IF;
-        END LOOP;
-    END LOOP;
-END
-$$;
-SQL
+$node->safe_psql('postgres',
+    consumer('follow_table', 'es_events WHERE position > after ORDER BY position LIMIT page'));
 my $start = head_position($node);
 my %readers;
 for my $call ("follow(1000, $start)", "follow(7, $start)", "follow_table(1000, $start)") {

@@ -54,6 +54,22 @@ is($node->safe_psql('extended', 'SELECT es_safe_position()'), $first, 'and holds
 $node->safe_psql('extended', "ROLLBACK PREPARED 'p$_'") foreach 1 .. 70;
 is($node->safe_psql('extended', 'SELECT es_safe_position() = es_head_position()'), 't', 'until they are over');
 
+# A head whose last position went backward, on disk: named, and mended by a leap.
+$node->safe_psql('extended', "BEGIN; SELECT es_append('held-1', 'X'); PREPARE TRANSACTION 'held'");
+$node->stop;
+my $page = slurp_file($path);
+my $row = index($page, "\x6d\x64\x69\x74");
+substr($page, $row + 8, 8) = "\0" x 8;
+open($file, '>:raw', $path) or die "$path: $!";
+print $file $page;
+close($file);
+$node->start;
+is($node->safe_psql('extended', 'SELECT problem FROM es_verify() ORDER BY 1'),
+	"head behind its events\nin-flight entry above the head", 'es_verify names a head that went backward');
+isnt($node->psql('extended', q{SELECT es_append('order-1', 'OrderPaid')}), 0, 'which appends nothing out of order');
+$node->safe_psql('extended', "SELECT es_leap(); ROLLBACK PREPARED 'held'");
+is($node->safe_psql('extended', 'SELECT count(*) FROM es_verify()'), 0, 'es_leap mends it');
+
 # The last resort: the head is gone.
 $node->safe_psql('extended', 'ALTER TABLE es_log_head SET UNLOGGED');
 $node->stop('immediate');

@@ -22,24 +22,29 @@ use constant head_entries => 'SELECT get_byte(content, 28) FROM es_log_head WHER
 use constant overflow_entries =>
     'SELECT get_byte(content, 24) + 256 * get_byte(content, 25) FROM es_log_head WHERE row_number = 0';
 
-# SQL for follow(page, after): a consumer that reads page by page until it gets an event of the type End. It returns the
-# positions that it got.
-use constant follow => <<'SQL';
-CREATE FUNCTION follow(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
-$$
+# SQL for a function name(page, after): a consumer that reads page by page until it gets an event of the type End. It
+# returns the positions that it got. The source is what it reads from, in terms of page and after.
+sub consumer
+{
+    my ($name, $source) = @_;
+    return <<"SQL";
+CREATE FUNCTION $name(page bigint, after bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS
+\$\$
 DECLARE
     event record;
 BEGIN
     LOOP
-        FOR event IN SELECT position, event_type FROM es_read_after(after, page) LOOP
+        FOR event IN SELECT position, event_type FROM $source LOOP
             after := event.position;
             RETURN NEXT after;
             IF event.event_type = 'End' THEN RETURN; END IF;
         END LOOP;
     END LOOP;
 END
-$$;
+\$\$;
 SQL
+}
+use constant follow => consumer('follow', 'es_read_after(after, page)');
 
 # new_log(name, configuration, init parameters): a running server whose database postgres has a log.
 sub new_log
