@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers head_entries
-    overflow_entries follow crash leap);
+    overflow_entries consumer follow crash leap);
 
 # The least distance of a leap from the last position on disk.
 use constant leap => 1 << 20;
