@@ -140,7 +140,16 @@ CREATE FUNCTION @extschema@.es_append_events(
     OUT first_position bigint, OUT last_position bigint, OUT is_duplicate boolean)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_append_events';
 COMMENT ON FUNCTION @extschema@.es_append_events(text, jsonb, bigint, text) IS
-'Appends the events of a JSON array of {type, data, metadata, id, schema_version} to a stream, all or none, at consecutive positions. As es_append() otherwise. An empty array checks the expectation and returns the stream''s version as last_version.';
+'Appends the events of a JSON array of {type, data, metadata, id, schema_version} to a stream, all or none, at consecutive positions. As es_append() otherwise. An empty array checks the expectation and returns the stream''s version as last_version; the stream cannot change until the transaction ends.';
+
+CREATE FUNCTION @extschema@.es_append_streams(
+    writes         jsonb,
+    correlation_id text DEFAULT NULL)
+    RETURNS TABLE (stream_id text, first_version bigint, last_version bigint,
+                   first_position bigint, last_position bigint, is_duplicate boolean)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 3 AS 'MODULE_PATHNAME', 'tidemark_append_streams';
+COMMENT ON FUNCTION @extschema@.es_append_streams(jsonb, text) IS
+'Appends to many streams, all or none: a JSON array of {stream, expected, events, category}, events as in es_append_events(). expected is a version, "any" (the default), "no stream" or "stream exists". A write without events only checks what is expected; its stream cannot change until the transaction ends, but others may rely on it too. The events get consecutive positions in the order given. Returns a row for each write, in that order. Raises one TM001 that lists every expectation that failed. correlation_id goes into the metadata of every event.';
 
 CREATE FUNCTION @extschema@.es_lock_stream(stream_id text) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_lock_stream';
@@ -158,6 +167,12 @@ CREATE FUNCTION @extschema@.es_read_stream(
     LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'tidemark_read_stream';
 COMMENT ON FUNCTION @extschema@.es_read_stream(text, bigint, bigint, boolean) IS
 'The events of a stream in version order, or backward, from from_version on, either way (null: from the start, or backward from the end), at most max_count (null: all). Empty for a stream without events. Shows the transaction''s own events too.';
+
+CREATE FUNCTION @extschema@.es_read_streams(stream_ids text[])
+    RETURNS SETOF @extschema@.es_events
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 300 AS 'MODULE_PATHNAME', 'tidemark_read_streams';
+COMMENT ON FUNCTION @extschema@.es_read_streams(text[]) IS
+'All events of several streams, of one moment: in the order of the ids, each stream in version order and once. A stream''s version is its last event''s; a stream without events has no rows. Shows the transaction''s own events too.';
 
 CREATE FUNCTION @extschema@.es_stream_version(stream_id text) RETURNS bigint
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_stream_version';
@@ -292,8 +307,10 @@ GRANT USAGE ON SCHEMA @extschema@ TO tidemark_reader;
 REVOKE ALL ON FUNCTION
     @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
     @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
-    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_lock_stream(text),
-    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_stream_version(text),
+    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_append_streams(jsonb, text),
+    @extschema@.es_lock_stream(text),
+    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_read_streams(text[]),
+    @extschema@.es_stream_version(text),
     @extschema@.es_read_after(bigint, bigint, text, text[], text),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(), @extschema@.es_refuse_change()
@@ -302,13 +319,14 @@ REVOKE ALL ON FUNCTION
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
-    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_stream_version(text),
-    @extschema@.es_read_after(bigint, bigint, text, text[], text),
+    @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_read_streams(text[]),
+    @extschema@.es_stream_version(text), @extschema@.es_read_after(bigint, bigint, text, text[], text),
     @extschema@.es_safe_position(), @extschema@.es_head_position()
     TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
-    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_lock_stream(text)
+    @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_append_streams(jsonb, text),
+    @extschema@.es_lock_stream(text)
     TO tidemark_writer;
 GRANT SELECT ON @extschema@.es_installations TO tidemark_admin;
 GRANT EXECUTE ON FUNCTION

@@ -1,4 +1,4 @@
-// es_append and es_append_events: expectations checked and positions given under the stream's lock.
+// es_append, es_append_events, es_append_streams: expectations checked and positions given under the streams' locks.
 #include "append.h"
 
 #include "event_writer.h"
@@ -9,30 +9,35 @@
 #include "locks.h"
 #include "log_head.h"
 #include "snapshot_scope.h"
-#include "stream.h"
-#include "validate.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/tuplestore.h"
+}
 
 namespace tidemark {
 
 namespace {
 
 // A stream keeps the category of its first event: given by the caller, else the stream id's text before the first `-`.
-std::string_view category_of(const AppendRequest& request, const StreamTail& tail) {
-    if (tail.version > 0) {
-        const std::string_view category = view(tail.category);
-        if (request.has_category && request.category != category)
+std::string_view category_of(const StreamWrite& write) {
+    if (write.tail.version > 0) {
+        const std::string_view category = view(write.tail.category);
+        if (write.has_category && write.category != category)
             throw bad_argument("the stream has another category",
-                               "Stream " + quoted(request.stream_id) + " is in category " + quoted(category) +
-                                   ", not " + quoted(request.category) + ".",
+                               "Stream " + quoted(write.stream_id) + " is in category " + quoted(category) + ", not " +
+                                   quoted(write.category) + ".",
                                "Leave the category out, or give the stream's own.");
         return category;
     }
-    if (request.has_category) return request.category;
-    const std::string_view category = request.stream_id.substr(0, request.stream_id.find('-'));
+    if (write.has_category) return write.category;
+    const std::string_view category = write.stream_id.substr(0, write.stream_id.find('-'));
     const char* problem = name_problem(category);
     if (problem != nullptr)
         throw bad_argument("the stream id gives no category",
-                           "The category is the text before the first \"-\". " + std::string(problem),
+                           "The category of " + quoted(write.stream_id) + " is the text before the first \"-\". " +
+                               std::string(problem),
                            "Give the category with the stream's first event, or choose another stream id.");
     return category;
 }
@@ -55,9 +60,9 @@ sql_error head_behind() {
             "Stop appending, see what es_verify() finds, and call es_leap()."};
 }
 
-void store(Relation events, const AppendRequest& request, std::string_view category, const AppendResult& result) {
+void store(Relation events, const Append& append) {
     try {
-        pg_call([&] { write_events(events, request, category, result.first_version, result.first_position); });
+        pg_call([&] { write_events(events, append); });
     } catch (const pg_error& error) {
         const EventIndexes& indexes = event_indexes(events);
         if (violates(error, events, indexes.by_event_id))
@@ -72,45 +77,91 @@ void store(Relation events, const AppendRequest& request, std::string_view categ
     }
 }
 
-// The order matters: the stream's lock before its version is read, the positions last before the events are stored. So
-// a conflict leaves no gap in the log, and within a stream position order is version order.
-AppendResult append(const LogTables& tables, const AppendRequest& request) {
-    Relation events = table_open(tables.events, RowExclusiveLock);
-    lock_stream(events, request.stream_id, true);
-
-    const SnapshotScope snapshot;
-    const StreamTail tail = find_tail(events, request.stream_id);
-    const bool expected = matches(request.expected_version, tail.version);
-    AppendResult result = {};
-    // Where an exact expectation holds, this cannot be a repetition, and the unique index finds ids that are taken.
-    const bool may_be_repeated = !(expected && is_exact(request.expected_version)) && has_given_ids(request);
-    const bool repeated = may_be_repeated && find_original(events, request, &result);
-    snapshot.end();
-
-    if (!repeated) {
-        if (!expected) {
-            const VersionConflict conflict = {request.stream_id, request.expected_version, tail.version};
-            throw wrong_expected_version(&conflict, 1);
-        }
-        const std::string_view category = category_of(request, tail);
-        result.last_version = tail.version + request.count;
-        if (request.count > 0) {
-            Relation head = table_open(tables.head, RowExclusiveLock);
-            ensure_history(tables, head, events);
-            result.first_version = tail.version + 1;
-            result.first_position = allocate_positions(head, request.count);
-            result.last_position = result.first_position + request.count - 1;
-            table_close(head, RowExclusiveLock);
-            if (result.first_position <= tail.position) throw head_behind();
-            store(events, request, category, result);
-        }
-    }
-    table_close(events, NoLock);
-    return result;
+Relation lock_streams(const LogTables& tables, std::span<const StreamWrite> writes) {
+    auto* locks = static_cast<StreamLock*>(palloc((writes.size() + 1) * sizeof(StreamLock)));
+    for (size_t i = 0; i < writes.size(); i++)
+        locks[i] = StreamLock(writes[i].stream_id, writes[i].events.empty() ? ShareLock : ExclusiveLock);
+    return open_and_lock(tables.events, {locks, writes.size()});
 }
 
-// The six output parameters of the append functions.
-Datum make_row(FunctionCallInfo fcinfo, const AppendRequest& request, const AppendResult& result) {
+bool is_expected(const StreamWrite& write) { return matches(write.expected_version, write.tail.version); }
+
+// Where an exact expectation of a stream that is written to holds, this is no repetition, which would have moved the
+// stream on, and the unique index finds ids that are taken.
+bool may_be_repeated(std::span<const StreamWrite> writes) {
+    bool has_ids = false;
+    for (const StreamWrite& write : writes) {
+        if (write.events.empty()) continue;
+        if (is_exact(write.expected_version) && is_expected(write)) return false;
+        has_ids |= has_given_ids(write);
+    }
+    return has_ids;
+}
+
+// All expectations that failed, in one error.
+void check_expectations(std::span<const StreamWrite> writes) {
+    if (std::all_of(writes.begin(), writes.end(), is_expected)) return;
+    auto* conflicts = static_cast<VersionConflict*>(palloc(writes.size() * sizeof(VersionConflict)));
+    int count = 0;
+    for (const StreamWrite& write : writes)
+        if (!is_expected(write)) conflicts[count++] = {write.stream_id, write.expected_version, write.tail.version};
+    throw wrong_expected_version(conflicts, count);
+}
+
+void write(const LogTables& tables, Relation events, const Append& append) {
+    int64 total = 0;
+    for (StreamWrite& write : append.writes) {
+        write.category = category_of(write);
+        write.result = {};
+        write.result.last_version = write.tail.version + std::ssize(write.events);
+        total += std::ssize(write.events);
+    }
+    if (total == 0) return;
+
+    Relation head = table_open(tables.head, RowExclusiveLock);
+    ensure_history(tables, head, events);
+    int64 next = allocate_positions(head, total);
+    table_close(head, RowExclusiveLock);
+    for (StreamWrite& write : append.writes) {
+        if (write.events.empty()) continue;
+        if (next <= write.tail.position) throw head_behind();
+        write.result.first_version = write.tail.version + 1;
+        write.result.first_position = next;
+        next += std::ssize(write.events);
+        write.result.last_position = next - 1;
+    }
+    store(events, append);
+}
+
+// The order matters: the streams' locks before their versions are read, the positions last before the events are
+// stored. So a conflict leaves no gap in the log, and within a stream position order is version order.
+void run(const LogTables& tables, const Append& append) {
+    Relation events = lock_streams(tables, append.writes);
+    const SnapshotScope snapshot;
+    for (StreamWrite& write : append.writes) write.tail = find_tail(events, write.stream_id);
+    const bool repeated = may_be_repeated(append.writes) && find_original(events, append.writes);
+    snapshot.end();
+    if (!repeated) {
+        check_expectations(append.writes);
+        write(tables, events, append);
+    }
+    table_close(events, NoLock);
+}
+
+// The output parameters of the append functions, for one stream.
+struct ResultRow {
+    explicit ResultRow(const StreamWrite& write)
+        : values{PointerGetDatum(make_text(write.stream_id)), Int64GetDatum(write.result.first_version),
+                 Int64GetDatum(write.result.last_version),    Int64GetDatum(write.result.first_position),
+                 Int64GetDatum(write.result.last_position),   BoolGetDatum(write.result.is_duplicate)},
+          nulls{false, write.events.empty(), false, write.events.empty(), write.events.empty(), false} {}
+
+    Datum values[6];
+    bool nulls[6];
+};
+
+Datum append_one(FunctionCallInfo fcinfo, StreamWrite write) {
+    run(log_tables(fcinfo), {{&write, 1}, nullptr});
     if (fcinfo->flinfo->fn_extra == nullptr) {
         const MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
         TupleDesc found;
@@ -118,31 +169,23 @@ Datum make_row(FunctionCallInfo fcinfo, const AppendRequest& request, const Appe
         fcinfo->flinfo->fn_extra = BlessTupleDesc(found);
         MemoryContextSwitchTo(caller);
     }
-    const auto descriptor = static_cast<TupleDesc>(fcinfo->flinfo->fn_extra);
-    const bool nothing_written = result.first_version == 0;
-    Datum values[] = {PointerGetDatum(make_text(request.stream_id)),
-                      Int64GetDatum(result.first_version),
-                      Int64GetDatum(result.last_version),
-                      Int64GetDatum(result.first_position),
-                      Int64GetDatum(result.last_position),
-                      BoolGetDatum(result.is_duplicate)};
-    bool nulls[] = {false, nothing_written, false, nothing_written, nothing_written, false};
-    return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+    ResultRow row(write);
+    return HeapTupleGetDatum(heap_form_tuple(static_cast<TupleDesc>(fcinfo->flinfo->fn_extra), row.values, row.nulls));
 }
 
-// The arguments that both functions take: the stream, what is expected of it, and its category.
-AppendRequest common_arguments(FunctionCallInfo fcinfo, int expected_version, int category) {
-    AppendRequest request = {};
-    request.stream_id = view(text_argument(fcinfo, 0, "stream id"));
-    check_name(request.stream_id, "stream id");
-    request.expected_version = bigint_argument(fcinfo, expected_version, "expected version");
-    check_expected_version(request.expected_version);
-    request.has_category = !PG_ARGISNULL(category);
-    if (request.has_category) {
-        request.category = view(PG_GETARG_TEXT_PP(category));
-        check_name(request.category, "category");
+// The arguments of the functions that append to one stream: which, what is expected of it, and its category.
+StreamWrite common_arguments(FunctionCallInfo fcinfo, int expected_version, int category) {
+    StreamWrite write = {};
+    write.stream_id = view(text_argument(fcinfo, 0, "stream id"));
+    check_name(write.stream_id, "stream id");
+    write.expected_version = bigint_argument(fcinfo, expected_version, "expected version");
+    check_expected_version(write.expected_version);
+    write.has_category = !PG_ARGISNULL(category);
+    if (write.has_category) {
+        write.category = view(PG_GETARG_TEXT_PP(category));
+        check_name(write.category, "category");
     }
-    return request;
+    return write;
 }
 
 }  // namespace
@@ -151,7 +194,7 @@ AppendRequest common_arguments(FunctionCallInfo fcinfo, int expected_version, in
 TIDEMARK_FUNCTION(tidemark_append) {
     return pg_call([&] {
         require_read_write("es_append()");
-        AppendRequest request = common_arguments(fcinfo, 4, 6);
+        StreamWrite write = common_arguments(fcinfo, 4, 6);
 
         NewEvent event = {};
         event.type = view(text_argument(fcinfo, 1, "event type"));
@@ -166,9 +209,8 @@ TIDEMARK_FUNCTION(tidemark_append) {
         event.schema_version = PG_GETARG_INT32(7);
         check_schema_version(event.schema_version);
 
-        request.events = &event;
-        request.count = 1;
-        return make_row(fcinfo, request, append(log_tables(fcinfo), request));
+        write.events = {&event, 1};
+        return append_one(fcinfo, write);
     });
 }
 
@@ -176,10 +218,34 @@ TIDEMARK_FUNCTION(tidemark_append) {
 TIDEMARK_FUNCTION(tidemark_append_events) {
     return pg_call([&] {
         require_read_write("es_append_events()");
-        AppendRequest request = common_arguments(fcinfo, 2, 3);
+        StreamWrite write = common_arguments(fcinfo, 2, 3);
         refuse_null(fcinfo, 1, "events", "Pass an empty array to check the expectation only.");
-        request.events = parse_events(PG_GETARG_JSONB_P(1), &request.count);
-        return make_row(fcinfo, request, append(log_tables(fcinfo), request));
+        write.events = parse_events(&PG_GETARG_JSONB_P(1)->root);
+        return append_one(fcinfo, write);
+    });
+}
+
+// es_append_streams(writes, correlation_id)
+TIDEMARK_FUNCTION(tidemark_append_streams) {
+    return pg_call([&] {
+        require_read_write("es_append_streams()");
+        refuse_null(fcinfo, 0, "writes", "Pass an array of {stream, expected, events}.");
+        Append append = {};
+        append.writes = parse_writes(&PG_GETARG_JSONB_P(0)->root);
+        if (!PG_ARGISNULL(1)) {
+            const std::string_view correlation_id = view(PG_GETARG_TEXT_PP(1));
+            check_name(correlation_id, "correlation id");
+            append.common_metadata = correlation_metadata(correlation_id, append.writes);
+        }
+        run(log_tables(fcinfo), append);
+
+        InitMaterializedSRF(fcinfo, 0);
+        const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+        for (const StreamWrite& write : append.writes) {
+            ResultRow row(write);
+            tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+        }
+        return Datum(0);
     });
 }
 

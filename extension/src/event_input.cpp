@@ -1,14 +1,7 @@
-// Events from JSON: the array that es_append_events takes.
+// Events from JSON: the array that es_append_events takes, and each write of es_append_streams.
 #include "append.h"
 #include "guard.h"
-#include "validate.h"
-
-#include <algorithm>
-#include <iterator>
-
-extern "C" {
-#include "utils/numeric.h"
-}
+#include "json_object.h"
 
 namespace tidemark {
 
@@ -16,38 +9,14 @@ namespace {
 
 constexpr const char* KEYS[] = {"type", "data", "metadata", "id", "schema_version"};
 
-// The value of a key; a JSON null counts as absent, as many drivers write it for what is not set.
-JsonbValue* find(JsonbContainer* object, const char* key, JsonbValue* value) {
-    JsonbValue* found = getKeyJsonValueFromContainer(object, key, static_cast<int>(strlen(key)), value);
-    return found != nullptr && found->type == jbvNull ? nullptr : found;
-}
-
-std::string_view string_of(const JsonbValue& value) {
-    return {value.val.string.val, static_cast<size_t>(value.val.string.len)};
-}
-
-sql_error bad_event(int64 place, const char* problem,
+sql_error bad_event(const Place& place, const char* problem,
                     const char* hint =
                         "An event is an object with the keys type (required), data, metadata, id and "
                         "schema_version.") {
     return bad_argument("invalid event", at(place) + problem, hint);
 }
 
-void refuse_unknown_keys(JsonbContainer* object, int64 place) {
-    JsonbIterator* iterator = JsonbIteratorInit(object);
-    JsonbValue value;
-    JsonbIteratorToken token;
-    while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE) {
-        if (token != WJB_KEY) continue;
-        const std::string_view key = string_of(value);
-        if (std::find(std::begin(KEYS), std::end(KEYS), key) == std::end(KEYS)) {
-            const char* problem = psprintf("Unknown key \"%.*s\".", static_cast<int>(key.size()), key.data());
-            throw bad_event(place, problem);
-        }
-    }
-}
-
-pg_uuid_t parse_id(const JsonbValue& value, int64 place) {
+pg_uuid_t parse_id(const JsonbValue& value, const Place& place) {
     if (value.type != jbvString) throw bad_event(place, "The id must be a string that holds a UUID.");
     const char* string = pnstrdup(value.val.string.val, value.val.string.len);
     try {
@@ -58,40 +27,34 @@ pg_uuid_t parse_id(const JsonbValue& value, int64 place) {
     }
 }
 
-int32 parse_schema_version(const JsonbValue& value, int64 place) {
-    if (value.type == jbvNumeric) {
-        bool failed = false;
-        const int32 number = numeric_int4_opt_error(value.val.numeric, &failed);
-        const Datum back = failed ? Datum(0) : DirectFunctionCall1(int4_numeric, Int32GetDatum(number));
-        if (!failed && DatumGetBool(DirectFunctionCall2(numeric_eq, back, NumericGetDatum(value.val.numeric)))) {
-            check_schema_version(number, place);
-            return number;
-        }
-    }
-    throw bad_event(place, "The schema_version must be an integer.");
+int32 parse_schema_version(const JsonbValue& value, const Place& place) {
+    int64 number;
+    if (!to_integer(value, &number) || number > PG_INT32_MAX)
+        throw bad_event(place, "The schema_version must be an integer.");
+    check_schema_version(number, place);
+    return static_cast<int32>(number);
 }
 
-NewEvent parse_event(JsonbValue* value, int64 place) {
-    if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
-        throw bad_event(place, "It is not a JSON object.");
-    JsonbContainer* object = value->val.binary.data;
-    refuse_unknown_keys(object, place);
+NewEvent parse_event(const JsonbValue& value, const Place& place) {
+    if (!is_object(value)) throw bad_event(place, "It is not a JSON object.");
+    JsonbContainer* object = value.val.binary.data;
+    if (const char* problem = unknown_key_problem(object, KEYS)) throw bad_event(place, problem);
 
     NewEvent event = {};
     JsonbValue field;
-    if (find(object, "type", &field) == nullptr) throw bad_event(place, "The type is missing.");
+    if (!find_field(object, "type", &field)) throw bad_event(place, "The type is missing.");
     if (field.type != jbvString) throw bad_event(place, "The type must be a string.");
     event.type = string_of(field);
     check_name(event.type, "event type", place);
 
     // Only here is a JSON null a value: data may be any document.
     if (getKeyJsonValueFromContainer(object, "data", 4, &event.data.part) == nullptr) event.data.whole = empty_object();
-    if (find(object, "metadata", &event.metadata.part) == nullptr) event.metadata.whole = empty_object();
+    if (!find_field(object, "metadata", &event.metadata.part)) event.metadata.whole = empty_object();
     check_metadata(event.metadata, place);
 
-    event.has_id = find(object, "id", &field) != nullptr;
+    event.has_id = find_field(object, "id", &field);
     if (event.has_id) event.id = parse_id(field, place);
-    event.schema_version = find(object, "schema_version", &field) ? parse_schema_version(field, place) : 1;
+    event.schema_version = find_field(object, "schema_version", &field) ? parse_schema_version(field, place) : 1;
     return event;
 }
 
@@ -104,36 +67,32 @@ Jsonb* empty_object() {
     return &object;
 }
 
-void check_metadata(const Document& metadata, int64 place) {
-    const bool is_object =
-        metadata.whole ? JB_ROOT_IS_OBJECT(metadata.whole)
-                       : metadata.part.type == jbvBinary && JsonContainerIsObject(metadata.part.val.binary.data);
-    if (!is_object)
+void check_metadata(const Document& metadata, const Place& place) {
+    if (!(metadata.whole ? JB_ROOT_IS_OBJECT(metadata.whole) : is_object(metadata.part)))
         throw bad_argument("metadata must be a JSON object", at(place) + "It is another kind of JSON value.",
                            "Write {\"user\": \"ann\"}, or leave it out.");
 }
 
-void check_schema_version(int64 schema_version, int64 place) {
+void check_schema_version(int64 schema_version, const Place& place) {
     if (schema_version < 1)
         throw bad_argument("schema_version must be positive",
                            at(place) + "It is " + std::to_string(schema_version) + ".",
                            "Schema versions of an event type begin at 1.");
 }
 
-NewEvent* parse_events(Jsonb* array, int64* count) {
-    JsonbContainer* root = &array->root;
-    if (!JsonContainerIsArray(root) || JsonContainerIsScalar(root))
-        throw bad_argument("events must be a JSON array", "It is another kind of JSON value.",
+std::span<const NewEvent> parse_events(JsonbContainer* array, Place place) {
+    if (!is_array(array))
+        throw bad_argument("events must be a JSON array", at(place) + "It is another kind of JSON value.",
                            "Write [{\"type\": \"OrderPlaced\", \"data\": {}}].");
-    *count = JsonContainerSize(root);
-    auto* events =
-        static_cast<NewEvent*>(MemoryContextAllocHuge(CurrentMemoryContext, (*count + 1) * sizeof(NewEvent)));
-    for (int64 i = 0; i < *count; i++) {
-        JsonbValue* value = getIthJsonbValueFromContainer(root, static_cast<uint32>(i));
-        events[i] = parse_event(value, i);
+    const size_t count = JsonContainerSize(array);
+    auto* events = static_cast<NewEvent*>(MemoryContextAllocHuge(CurrentMemoryContext, (count + 1) * sizeof(NewEvent)));
+    for (size_t i = 0; i < count; i++) {
+        JsonbValue* value = getIthJsonbValueFromContainer(array, static_cast<uint32>(i));
+        place.event = static_cast<int64>(i);
+        events[i] = parse_event(*value, place);
         pfree(value);
     }
-    return events;
+    return {events, count};
 }
 
 }  // namespace tidemark

@@ -20,12 +20,11 @@ namespace {
 // One INSERT's worth of executor state, for as many rows as the call has. Everything it allocates goes with the state.
 class EventWriter {
   public:
-    explicit EventWriter(Relation relation);
+    EventWriter(Relation relation, Jsonb* common_metadata);
     void write(const NewEvent& event, int64 version, int64 position);
     void finish();
 
     Datum stream_id, category;
-    TimestampTz recorded_at;
 
   private:
     void fill(const NewEvent& event, int64 version, int64 position);
@@ -36,13 +35,17 @@ class EventWriter {
     EState* const estate;
     ResultRelInfo* const target;
     TupleTableSlot* const slot;
+    Jsonb* const common_metadata;
+    const TimestampTz recorded_at;
     ExprState** defaults;  // by column, for those that a user added; null where none has one
 };
 
-EventWriter::EventWriter(Relation relation)
+EventWriter::EventWriter(Relation relation, Jsonb* metadata_of_all)
     : estate(CreateExecutorState()),
       target(makeNode(ResultRelInfo)),
       slot(table_slot_create(relation, &estate->es_tupleTable)),
+      common_metadata(metadata_of_all),
+      recorded_at(GetCurrentTimestamp()),
       defaults(nullptr) {
     compat::init_range_table(estate, relation);
     InitResultRelInfo(target, relation, 1, nullptr, 0);
@@ -103,7 +106,10 @@ void EventWriter::fill(const NewEvent& event, int64 version, int64 position) {
     set(CATEGORY, category);
     set(EVENT_TYPE, PointerGetDatum(make_text(event.type)));
     set(DATA, JsonbPGetDatum(event.data.stored()));
-    set(METADATA, JsonbPGetDatum(event.metadata.stored()));
+    Datum metadata = JsonbPGetDatum(event.metadata.stored());
+    if (common_metadata != nullptr)
+        metadata = DirectFunctionCall2(jsonb_concat, metadata, JsonbPGetDatum(common_metadata));
+    set(METADATA, metadata);
     if (defaults != nullptr) evaluate_defaults();
     ExecStoreVirtualTuple(slot);
 }
@@ -147,16 +153,18 @@ void EventWriter::finish() {
 
 }  // namespace
 
-void write_events(Relation events, const AppendRequest& request, std::string_view category, int64 first_version,
-                  int64 first_position) {
+void write_events(Relation events, const Append& append) {
     const MemoryContext caller = CurrentMemoryContext;
-    EventWriter writer(events);
-    writer.stream_id = PointerGetDatum(make_text(request.stream_id));
-    writer.category = PointerGetDatum(make_text(category));
-    writer.recorded_at = GetCurrentTimestamp();
-    for (int64 i = 0; i < request.count; i++) {
-        CHECK_FOR_INTERRUPTS();
-        writer.write(request.events[i], first_version + i, first_position + i);
+    EventWriter writer(events, append.common_metadata);
+    for (const StreamWrite& write : append.writes) {
+        MemoryContextSwitchTo(caller);
+        writer.stream_id = PointerGetDatum(make_text(write.stream_id));
+        writer.category = PointerGetDatum(make_text(write.category));
+        int64 version = write.result.first_version, position = write.result.first_position;
+        for (const NewEvent& event : write.events) {
+            CHECK_FOR_INTERRUPTS();
+            writer.write(event, version++, position++);
+        }
     }
     MemoryContextSwitchTo(caller);
     writer.finish();

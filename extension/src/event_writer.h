@@ -8,9 +8,8 @@
 
 namespace tidemark {
 
-// Stores the request's events from the version and position on. The caller has locked the stream and been given the
-// positions. Afterwards later commands of the transaction see the events.
-void write_events(Relation events, const AppendRequest& request, std::string_view category, int64 first_version,
-                  int64 first_position);
+// Stores the append's events from the versions and positions on that its results say. The caller has locked the streams
+// and been given the positions. Afterwards later commands of the transaction see the events.
+void write_events(Relation events, const Append& append);
 
 }  // namespace tidemark

@@ -20,9 +20,9 @@ void append_version(StringInfo json, int64 version) {
 
 }  // namespace
 
-void check_expected_version(int64 expected) {
+void check_expected_version(int64 expected, const Place& place) {
     if (expected >= 0 || expected == NO_STREAM || expected == ANY || expected == STREAM_EXISTS) return;
-    throw bad_argument("invalid expected version", "It is " + std::to_string(expected) + ".",
+    throw bad_argument("invalid expected version", at(place) + "It is " + std::to_string(expected) + ".",
                        "Use a version, or es_any() (-2), es_no_stream() (-1) or es_stream_exists() (-4).");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "errors.h"
+#include "validate.h"
 
 #include <string_view>
 
@@ -23,7 +24,7 @@ inline bool matches(int64 expected, int64 actual) {
 }
 
 // Throws 22023 for a number that is no expectation.
-void check_expected_version(int64 expected);
+void check_expected_version(int64 expected, const Place& place = {});
 
 struct VersionConflict {
     std::string_view stream_id;

@@ -36,13 +36,26 @@ bool same_event(TupleTableSlot* row, const NewEvent& event) {
            compareJsonbContainers(&DatumGetJsonbP(event_value(row, DATA))->root, &event.data.stored()->root) == 0;
 }
 
-// Whether the row is where the request's event of that place would have gone, had its append begun as `first` says.
-bool same_place(TupleTableSlot* row, const AppendRequest& request, int64 place, const AppendResult& first) {
-    return name_in(row, STREAM_ID) == request.stream_id &&
-           DatumGetInt64(event_value(row, VERSION)) == first.first_version + place &&
-           DatumGetInt64(event_value(row, POSITION)) == first.first_position + place &&
-           (!request.has_category || name_in(row, CATEGORY) == request.category) &&
-           matches(request.expected_version, first.first_version - 1);
+// Whether the row is where the event of that place in its write would have gone, had the append begun as the write's
+// result and the position of its own first event say.
+bool same_place(TupleTableSlot* row, const StreamWrite& write, int64 place, int64 position) {
+    return name_in(row, STREAM_ID) == write.stream_id &&
+           DatumGetInt64(event_value(row, VERSION)) == write.result.first_version + place &&
+           DatumGetInt64(event_value(row, POSITION)) == position &&
+           (!write.has_category || name_in(row, CATEGORY) == write.category) &&
+           matches(write.expected_version, write.result.first_version - 1);
+}
+
+// The version of the stream's last event below the position. Nobody can have appended to the stream between the check
+// and the end of an append that relied on it, so for one that got that position it is the version it found.
+int64 version_below(Relation events, const StreamWrite& write, int64 position) {
+    const ScanKeyData key = text_key(1, BTEqualStrategyNumber, write.stream_id);
+    EventScan scan(events, event_indexes(events).by_stream, &key, 1, BackwardScanDirection);
+    int64 version = 0;
+    while (version == 0 && scan.next())
+        if (scan.position() < position) version = DatumGetInt64(event_value(scan.row(), VERSION));
+    scan.end();
+    return version;
 }
 
 const char* describe(TupleTableSlot* row) {
@@ -55,40 +68,52 @@ const char* describe(TupleTableSlot* row) {
 
 }  // namespace
 
-bool has_given_ids(const AppendRequest& request) {
-    return std::any_of(request.events, request.events + request.count,
-                       [](const NewEvent& event) { return event.has_id; });
+bool has_given_ids(const StreamWrite& write) {
+    return std::any_of(write.events.begin(), write.events.end(), [](const NewEvent& event) { return event.has_id; });
 }
 
-bool find_original(Relation events, const AppendRequest& request, AppendResult* result) {
+bool find_original(Relation events, std::span<StreamWrite> writes) {
     const char* first_found = nullptr;
     bool repeated = true;
-    for (int64 place = 0; place < request.count; place++) {
-        const NewEvent& event = request.events[place];
-        if (!event.has_id) {
-            repeated = false;
-            continue;
-        }
-        const ScanKeyData key = id_key(event.id);
-        EventScan scan(events, event_indexes(events).by_event_id, &key, 1);
-        if (scan.next()) {
-            TupleTableSlot* row = scan.row();
-            if (first_found == nullptr) first_found = describe(row);
-            if (place == 0) {
-                result->first_version = DatumGetInt64(event_value(row, VERSION));
-                result->first_position = scan.position();
+    int64 first_position = 0, count = 0;
+    for (StreamWrite& write : writes) {
+        for (int64 place = 0; place < std::ssize(write.events); place++, count++) {
+            const NewEvent& event = write.events[place];
+            if (!event.has_id) {
+                repeated = false;
+                continue;
             }
-            repeated = repeated && same_place(row, request, place, *result) && same_event(row, event);
-        } else {
-            repeated = false;
+            const ScanKeyData key = id_key(event.id);
+            EventScan scan(events, event_indexes(events).by_event_id, &key, 1);
+            if (scan.next()) {
+                TupleTableSlot* row = scan.row();
+                if (first_found == nullptr) first_found = describe(row);
+                if (count == 0) first_position = scan.position();
+                if (place == 0) write.result.first_version = DatumGetInt64(event_value(row, VERSION));
+                repeated = repeated && same_place(row, write, place, first_position + count) && same_event(row, event);
+            } else {
+                repeated = false;
+            }
+            scan.end();
         }
-        scan.end();
     }
     if (first_found == nullptr) return false;
+
+    int64 position = first_position;
+    for (StreamWrite& write : writes) {
+        AppendResult& result = write.result;
+        result.is_duplicate = true;
+        if (write.events.empty()) {
+            result.last_version = version_below(events, write, first_position);
+            repeated = repeated && matches(write.expected_version, result.last_version);
+        } else {
+            result.last_version = result.first_version + std::ssize(write.events) - 1;
+            result.first_position = position;
+            position += std::ssize(write.events);
+            result.last_position = position - 1;
+        }
+    }
     if (!repeated) throw event_id_taken(first_found);
-    result->last_version = result->first_version + request.count - 1;
-    result->last_position = result->first_position + request.count - 1;
-    result->is_duplicate = true;
     return true;
 }
 

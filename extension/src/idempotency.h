@@ -6,12 +6,12 @@
 
 namespace tidemark {
 
-bool has_given_ids(const AppendRequest& request);
+bool has_given_ids(const StreamWrite& write);
 
-// True, with the original's result, where the log holds this very append: the same ids in the same order at the place
-// that the expectation demands, with the same types, schema versions and data. Metadata is not compared: a retry may
+// True, with the original's results, where the log holds this very append: the same ids in the same order at the places
+// that the expectations demand, with the same types, schema versions and data. Metadata is not compared: a retry may
 // well carry another trace. False where the log holds none of the ids; throws TM003 where it holds anything else.
-bool find_original(Relation events, const AppendRequest& request, AppendResult* result);
+bool find_original(Relation events, std::span<StreamWrite> writes);
 
 // TM003, for an id that the unique index on event_id found in the log or twice in one call.
 sql_error event_id_taken(const char* detail);

@@ -2,6 +2,8 @@
 
 #include "guard.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "common/hashfn.h"
 }
@@ -25,6 +27,11 @@ int& granted_stream_locks() {
     return granted;
 }
 
+void acquire(const StreamLock& lock) {
+    const LOCKTAG tag = lock_tag(LockKind::STREAM, lock.key);
+    if (LockAcquire(&tag, lock.mode, false, false) == LOCKACQUIRE_OK) granted_stream_locks()++;
+}
+
 }  // namespace
 
 LOCKTAG lock_tag(LockKind kind, uint64 key) {
@@ -34,22 +41,33 @@ LOCKTAG lock_tag(LockKind kind, uint64 key) {
     return tag;
 }
 
-void lock_stream(Relation events, std::string_view stream_id, bool may_lock_all) {
-    const uint64 hash = hash_bytes_extended(reinterpret_cast<const unsigned char*>(stream_id.data()),
-                                            static_cast<int>(stream_id.size()), 0);
-    const LOCKTAG tag = lock_tag(LockKind::STREAM, hash);
-    int& granted = granted_stream_locks();
-    if (granted < STREAM_LOCKS_PER_TRANSACTION) {
-        if (LockAcquire(&tag, ExclusiveLock, false, false) == LOCKACQUIRE_OK) granted++;
-        return;
+StreamLock::StreamLock(std::string_view stream_id, LOCKMODE mode)
+    : key(hash_bytes_extended(reinterpret_cast<const unsigned char*>(stream_id.data()),
+                              static_cast<int>(stream_id.size()), 0)),
+      mode(mode) {}
+
+Relation open_and_lock(Oid events, std::span<StreamLock> locks) {
+    const int left = STREAM_LOCKS_PER_TRANSACTION - granted_stream_locks();
+    const bool all = static_cast<int64>(locks.size()) > left;
+    // Before RowExclusiveLock: two that hold that one and then want this would deadlock. Asked for each time, not
+    // remembered: a rolled-back savepoint may have taken the lock with it.
+    if (all) LockRelationOid(events, ShareRowExclusiveLock);
+    Relation relation = table_open(events, RowExclusiveLock);
+    if (!all) {
+        std::sort(locks.begin(), locks.end(),
+                  [](const StreamLock& one, const StreamLock& other) { return one.key < other.key; });
+        for (const StreamLock& lock : locks) acquire(lock);
     }
-    // Asked of the lock manager each time, not remembered: a rolled-back savepoint may have taken the lock with it.
-    if (may_lock_all) {
-        LockRelation(events, ShareRowExclusiveLock);
-    } else if (!compat::holds_lock(tag, ExclusiveLock) &&
+    return relation;
+}
+
+void lock_stream(Relation events, const StreamLock& lock) {
+    if (granted_stream_locks() < STREAM_LOCKS_PER_TRANSACTION) {
+        acquire(lock);
+    } else if (!compat::holds_lock(lock_tag(LockKind::STREAM, lock.key), lock.mode) &&
                !CheckRelationLockedByMe(events, ShareRowExclusiveLock, false)) {
         throw sql_error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many streams locked in one transaction",
-                        "It has locked " + std::to_string(granted) + ".",
+                        "It has locked " + std::to_string(granted_stream_locks()) + ".",
                         "Lock fewer, or append without locking first: an append locks its stream itself.");
     }
 }

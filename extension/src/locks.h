@@ -4,6 +4,7 @@
 
 #include "pg_compat.h"
 
+#include <span>
 #include <string_view>
 
 namespace tidemark {
@@ -27,9 +28,21 @@ class MaintenanceLock {
     const LOCKTAG tag;
 };
 
-// Locks the stream against all other appends until the transaction ends. The caller holds RowExclusiveLock on events,
-// which the lock on all streams, taken instead by a transaction of very many, conflicts with. Where that lock is called
-// for, may_lock_all = false throws 54000 (program_limit_exceeded).
-void lock_stream(Relation events, std::string_view stream_id, bool may_lock_all);
+// The lock of one stream. Whoever writes to it holds it exclusively, until the transaction ends; whoever only relies on
+// its version shares it, so that the stream does not change until then and others can rely on it too.
+struct StreamLock {
+    StreamLock(std::string_view stream_id, LOCKMODE mode);  // ExclusiveLock or ShareLock
+
+    uint64 key;
+    LOCKMODE mode;
+};
+
+// Opens es_events with RowExclusiveLock, kept to the end of the transaction, and takes the locks, in one order for all,
+// so that transactions that want the same streams wait for one another instead of deadlocking. A transaction of very
+// many streams locks them all at once instead, by a lock on the table that conflicts with RowExclusiveLock.
+Relation open_and_lock(Oid events, std::span<StreamLock> locks);
+
+// Takes one more lock; throws 54000 (program_limit_exceeded) where that would take a lock on all streams.
+void lock_stream(Relation events, const StreamLock& lock);
 
 }  // namespace tidemark

@@ -6,8 +6,6 @@
 #include "snapshot_scope.h"
 #include "validate.h"
 
-#include <algorithm>
-
 extern "C" {
 #include "access/stratnum.h"
 }
@@ -54,13 +52,35 @@ TIDEMARK_FUNCTION(tidemark_lock_stream) {
         require_read_write("es_lock_stream()");
         const std::string_view stream_id = stream_argument(fcinfo);
         Relation events = table_open(log_tables(fcinfo).events, RowExclusiveLock);
-        lock_stream(events, stream_id, false);
+        lock_stream(events, {stream_id, ExclusiveLock});
         // The statement's snapshot may be older than the lock.
         const SnapshotScope snapshot;
         const StreamTail tail = find_tail(events, stream_id);
         snapshot.end();
         table_close(events, NoLock);
         return Int64GetDatum(tail.version);
+    });
+}
+
+// es_read_streams(stream_ids) → setof es_events
+TIDEMARK_FUNCTION(tidemark_read_streams) {
+    return pg_call([&] {
+        refuse_null(fcinfo, 0, "stream_ids", "Pass an array of stream ids.");
+        const auto ids = text_array_argument(fcinfo, 0, "stream_ids");
+        for (const std::string_view id : ids) check_name(id, "stream id");
+        const bool* repeated = find_repetitions(ids);
+
+        Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
+        EventSink sink(fcinfo, events);
+        for (size_t i = 0; i < ids.size(); i++) {
+            if (repeated[i]) continue;
+            const ScanKeyData key = text_key(1, BTEqualStrategyNumber, ids[i]);
+            EventScan scan(events, event_indexes(events).by_stream, &key, 1);
+            while (scan.next()) sink.put(scan.row());
+            scan.end();
+        }
+        table_close(events, NoLock);
+        return Datum(0);
     });
 }
 

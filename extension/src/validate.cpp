@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 }
 
 namespace tidemark {
@@ -37,13 +38,29 @@ const char* name_problem(std::string_view name) {
     return nullptr;
 }
 
-std::string at(int64 place) { return place == NO_PLACE ? std::string() : "events[" + std::to_string(place) + "]: "; }
+std::string at(const Place& place) {
+    std::string path;
+    if (place.write >= 0) path = "writes[" + std::to_string(place.write) + "]";
+    if (place.event >= 0) path += (path.empty() ? "events[" : ".events[") + std::to_string(place.event) + "]";
+    return path.empty() ? path : path + ": ";
+}
 
-void check_name(std::string_view name, const char* what, int64 place) {
+void check_name(std::string_view name, const char* what, const Place& place) {
     const char* problem = name_problem(name);
     if (problem != nullptr)
         throw bad_argument(std::string("invalid ") + what, at(place) + problem,
                            "Use 1 to 255 characters, no control characters, no leading or trailing blanks.");
+}
+
+const bool* find_repetitions(std::span<const std::string_view> names) {
+    auto* repeated = static_cast<bool*>(palloc0(names.size() + 1));
+    auto* order = static_cast<size_t*>(palloc((names.size() + 1) * sizeof(size_t)));
+    for (size_t i = 0; i < names.size(); i++) order[i] = i;
+    std::sort(order, order + names.size(), [&](size_t one, size_t other) {
+        return names[one] != names[other] ? names[one] < names[other] : one < other;
+    });
+    for (size_t i = 1; i < names.size(); i++) repeated[order[i]] = names[order[i]] == names[order[i - 1]];
+    return repeated;
 }
 
 void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const char* hint) {
@@ -58,6 +75,21 @@ text* text_argument(FunctionCallInfo fcinfo, int number, const char* what) {
 int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what) {
     refuse_null(fcinfo, number, what, "Give a number, or leave the argument out.");
     return PG_GETARG_INT64(number);
+}
+
+std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int number, const char* what) {
+    Datum* elements;
+    bool* nulls;
+    int count;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(number), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+    auto* texts = static_cast<std::string_view*>(palloc((count + 1) * sizeof(std::string_view)));
+    for (int i = 0; i < count; i++) {
+        if (nulls[i])
+            throw bad_argument(std::string(what) + " must not contain null",
+                               "Element " + std::to_string(i + 1) + " is null.", "Leave it out.");
+        texts[i] = view(DatumGetTextPP(elements[i]));
+    }
+    return {texts, static_cast<size_t>(count)};
 }
 
 int64 max_count_argument(FunctionCallInfo fcinfo, int number) {

@@ -4,6 +4,7 @@
 
 #include "pg_compat.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,18 +25,28 @@ inline std::string quoted(std::string_view name) { return '"' + std::string(name
 // a sentence, or returns null.
 const char* name_problem(std::string_view name);
 
-// The place of an event in an array of events, for errors.
-constexpr int64 NO_PLACE = -1;
+// The place in a call's JSON arguments that an error is about: a write in an array of writes, an event in an array of
+// events, which may be that write's.
+struct Place {
+    int64 write = -1;
+    int64 event = -1;
+};
 
-// Begins the detail of an error about the event of that place.
-std::string at(int64 place);
+// Begins the detail of an error about the place, as in `writes[1].events[3]: `.
+std::string at(const Place& place);
 
 // Throws unless it is a name. `what` it names goes into the message.
-void check_name(std::string_view name, const char* what, int64 place = NO_PLACE);
+void check_name(std::string_view name, const char* what, const Place& place = {});
+
+// Which of the names stand earlier among them already.
+const bool* find_repetitions(std::span<const std::string_view> names);
 
 // The value of an argument that must not be null; `what` names it in the message.
 text* text_argument(FunctionCallInfo fcinfo, int number, const char* what);
 int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what);
+
+// The elements of a text[] argument, none of which may be null. They point into the array.
+std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int number, const char* what);
 void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const char* hint);
 
 // A limit on the number of events to return: null means none.
