@@ -231,17 +231,28 @@ COMMENT ON FUNCTION @extschema@.es_blockers() IS
 
 -- Soundness ---------------------------------------------------------------------------------------------------------
 
+-- The events are read from the table itself, as an index may be what is broken.
 CREATE FUNCTION @extschema@.es_verify()
     RETURNS TABLE (problem text, stream_id text, version bigint, "position" bigint, detail text, hint text)
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = on SET enable_indexscan = off SET enable_indexonlyscan = off SET enable_bitmapscan = off
+    ROWS 10
 BEGIN ATOMIC
     WITH events AS (
         SELECT event.stream_id, event.version, event.position, event.category,
                lag(event.version, 1, 0::bigint) OVER stream AS version_before,
                lag(event.position) OVER stream AS position_before,
-               lag(event.category) OVER stream AS category_before
+               lag(event.category) OVER stream AS category_before,
+               lead(event.version) OVER stream AS version_after
         FROM @extschema@.es_events AS event
         WINDOW stream AS (PARTITION BY event.stream_id ORDER BY event.version)
+    ), indexes AS (
+        SELECT key.columns, key.is_unique, EXISTS (
+            SELECT FROM pg_index AS index
+            WHERE index.indrelid = '@extschema@.es_events'::regclass AND index.indkey::text = key.numbers
+              AND index.indisvalid AND index.indpred IS NULL AND (index.indisunique OR NOT key.is_unique)) AS exists
+        FROM (VALUES ('position', '1', true), ('stream_id, version', '6 2', true), ('event_id', '4', true),
+                     ('category, position', '7 1', false)) AS key (columns, numbers, is_unique)
     )
     SELECT 'versions not contiguous', events.stream_id, events.version, events.position,
            format('version %s follows version %s', events.version, events.version_before),
@@ -258,6 +269,21 @@ BEGIN ATOMIC
            format('category %I after %I', events.category, events.category_before),
            'Readers of one category see a part of this stream. Restore the log from a backup.'
     FROM events WHERE events.category <> events.category_before
+    UNION ALL
+    SELECT 'index missing', NULL, NULL, NULL, format('on es_events (%s)', indexes.columns),
+           format('Appending and reading need it. CREATE%s INDEX ON es_events (%s).',
+                  CASE WHEN indexes.is_unique THEN ' UNIQUE' END, indexes.columns)
+    FROM indexes WHERE NOT indexes.exists
+    UNION ALL
+    -- The index tells where a stream ends, to whoever appends to it.
+    SELECT 'stream end behind its events', events.stream_id, events.version, events.position,
+           format('the index on (stream_id, version) ends it at version %s',
+                  @extschema@.es_stream_version(events.stream_id)),
+           'The index is damaged: the stream''s next event would get a version that is taken. REINDEX TABLE es_events; where that finds duplicates, restore the log from a backup.'
+    FROM events
+    WHERE events.version_after IS NULL
+      AND CASE WHEN (SELECT indexes.exists FROM indexes WHERE indexes.columns = 'stream_id, version')
+          THEN @extschema@.es_stream_version(events.stream_id) < events.version END
     UNION ALL
     -- The head is read after the events: it only rises.
     SELECT 'head behind its events', last.stream_id, last.version, last.position,
@@ -283,7 +309,7 @@ BEGIN ATOMIC
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass);
 END;
 COMMENT ON FUNCTION @extschema@.es_verify() IS
-'Checks the log: versions contiguous, position order as version order, one category a stream, the head above its events. No rows: sound. Reads the whole log once.';
+'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log once.';
 
 -- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ------------------------------------
 
