@@ -8,7 +8,7 @@ PG_BIN=/usr/lib/postgresql/$PG_MAJOR/bin
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(g++ make "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-TEST_PACKAGES=(clang-format shellcheck perl libipc-run-perl libpq-dev libssl-dev)
+TEST_PACKAGES=(clang-format shellcheck perl libipc-run-perl libpq-dev libssl-dev pgbouncer)
 
 note() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -21,7 +21,7 @@ as_root() {
   fi
 }
 
-# install_packages NAME ...: installs those that are missing, quietly, and without starting a default cluster.
+# install_packages NAME ...: installs those that are missing, quietly, and without starting anything.
 install_packages() {
   local missing=() name log status=0
   for name in "$@"; do
@@ -30,15 +30,20 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   note "installing: ${missing[*]}"
   log=$(mktemp)
-  # postgresql-common would create and start a cluster of its own with each new server; nobody asked for one.
-  local no_cluster=/etc/postgresql-common/createcluster.d/tidemark.conf
-  as_root mkdir -p "${no_cluster%/*}"
-  echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
-  # A stale index of some other repository is no reason to stop; what matters is whether the packages install.
-  { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+  (
+    # postgresql-common would create and start a cluster with each new server, and pgbouncer a pooler; nobody asked for
+    # one. Where a machine has a policy of its own on what may start, it stays.
+    no_cluster=/etc/postgresql-common/createcluster.d/tidemark.conf
+    policy=/usr/sbin/policy-rc.d
+    [ ! -e $policy ] || policy=
+    trap 'as_root rm -f $no_cluster $policy' EXIT
+    as_root mkdir -p "${no_cluster%/*}"
+    echo 'create_main_cluster = false' | as_root tee $no_cluster >/dev/null
+    [ -z $policy ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null; as_root chmod +x $policy; }
+    # A stale index of some other repository is no reason to stop; what matters is whether the packages install.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
-  } >"$log" 2>&1 </dev/null || status=$?
-  as_root rm -f "$no_cluster"
+  ) >"$log" 2>&1 </dev/null || status=$?
   [ $status -eq 0 ] || { tail -n 20 "$log" >&2; rm -f "$log"; die "could not install ${missing[*]}"; }
   rm -f "$log"
 }

@@ -277,9 +277,9 @@ BEGIN ATOMIC
     UNION ALL
     -- The index tells where a stream ends, to whoever appends to it.
     SELECT 'stream end behind its events', events.stream_id, events.version, events.position,
-           format('the index on (stream_id, version) ends it at version %s',
+           format('the index on (stream_id, version) is damaged: there it ends at version %s',
                   @extschema@.es_stream_version(events.stream_id)),
-           'The index is damaged: the stream''s next event would get a version that is taken. REINDEX TABLE es_events; where that finds duplicates, restore the log from a backup.'
+           'The next event would get a version that is taken. REINDEX TABLE es_events, or restore a backup.'
     FROM events
     WHERE events.version_after IS NULL
       AND CASE WHEN (SELECT indexes.exists FROM indexes WHERE indexes.columns = 'stream_id, version')
