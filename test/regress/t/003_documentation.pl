@@ -1,5 +1,6 @@
 # Every example in README and docs/ does what it says: the blocks of SQL of a page are run one after another in a new
 # database, and where a block of text follows, it must be what psql prints. Errors are allowed where it shows one.
+# Blocks of shell commands in docs/ are run in between, in a folder of their own, with the database as the default one.
 use strict;
 use warnings;
 
@@ -15,17 +16,17 @@ $node->init;
 $node->append_conf('postgresql.conf', 'max_prepared_transactions = 10');
 $node->start;
 
-# The examples of a page: [SQL, expected output or undef].
+# The examples of a page: [kind, text, expected output or undef].
 sub examples_of
 {
 	my ($page) = @_;
 	my @examples;
 	my $previous = '';
-	while ($page =~ /^```(\w*)\n(.*?)^```$/gms)
+	while ($page =~ /^ *```(\w*)\n(.*?)^ *```$/gms)
 	{
 		my ($kind, $text) = ($1, $2);
-		push @examples, [ $text, undef ] if $kind eq 'sql';
-		$examples[-1][1] = $text if $kind eq 'text' && $previous eq 'sql';
+		push @examples, [ $kind, $text, undef ] if $kind eq 'sql' || $kind eq 'sh';
+		$examples[-1][2] = $text if $kind eq 'text' && $previous eq 'sql';
 		$previous = $kind;
 	}
 	return @examples;
@@ -48,6 +49,7 @@ sub normalized
 	return $text;
 }
 
+my $folder = PostgreSQL::Test::Utils::tempdir();
 my $number = 0;
 foreach my $file ("$root/README.md", glob("$root/docs/*.md"))
 {
@@ -57,17 +59,25 @@ foreach my $file ("$root/README.md", glob("$root/docs/*.md"))
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	foreach my $example (@examples)
 	{
-		my ($sql, $expected) = @$example;
-		my ($first_line) = $sql =~ /^(.*)/;
-		my ($in, $out) = ($sql, '');
+		my ($kind, $text, $expected) = @$example;
+		next if $kind eq 'sh' && $file !~ m{/docs/};
+		my ($first_line) = $text =~ /^ *(.*)/;
+		my $name = basename($file) . ": $first_line";
+		if ($kind eq 'sh')
+		{
+			local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, $database);
+			my $ran = IPC::Run::run([ 'sh', '-e' ], '<', \$text, '>', \my $out, '2>', \my $err, init => sub { chdir $folder });
+			ok($ran, $name) or diag($err);
+			next;
+		}
+		my ($in, $out) = ($text, '');
 		IPC::Run::run([ 'psql', '-X', '-d', $node->connstr($database), '-f', '-' ],
 			'<', \$in, '>', \$out, '2>', \$out);
-		my $name = basename($file) . ": $first_line";
 		if (defined $expected) { is(normalized($out), normalized($expected), $name); }
 		else { unlike($out, qr/ERROR|FATAL/, $name); }
 	}
 }
-cmp_ok($number, '>=', 2, 'README and the reference have examples');
+cmp_ok($number, '>=', 3, 'README, the reference and the page on operations have examples');
 
 $node->stop;
 done_testing();
