@@ -10,8 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(new_log session outcome append positions safe_position head_position blockers head_entries
-    overflow_entries consumer follow crash leap);
+our @EXPORT = qw(new_log session outcome append positions fingerprint safe_position head_position blockers
+    head_entries overflow_entries consumer follow kill_server crash leap);
 
 # The least distance of a leap from the last position on disk.
 use constant leap => 1 << 20;
@@ -90,6 +90,13 @@ sub positions
         "SELECT string_agg(position::text, ',') FROM es_read_after($after, NULL)");
 }
 
+# The whole log in a few characters.
+sub fingerprint
+{
+    return $_[0]->safe_psql('postgres',
+        q{SELECT count(*), md5(string_agg(md5(event::text), '' ORDER BY position)) FROM es_events AS event});
+}
+
 sub safe_position { return $_[0]->safe_psql('postgres', 'SELECT es_safe_position()') }
 sub head_position { return $_[0]->safe_psql('postgres', 'SELECT es_head_position()') }
 
@@ -101,9 +108,9 @@ sub blockers
         q{SELECT string_agg(coalesce(gid, application_name, xid::text), ',') FROM es_blockers()});
 }
 
-# Kills the server without warning, as a power failure would end it, and starts it again. `stopped` is a child of the
-# server that the test has stopped by a signal.
-sub crash
+# Kills the server without warning, as a power failure would end it, and waits until nothing of it runs. `stopped` is a
+# child of the server that the test has stopped by a signal.
+sub kill_server
 {
     my ($node, $stopped) = @_;
     my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
@@ -116,7 +123,14 @@ sub crash
         last if !-e "/proc/$postmaster" && !grep { is_running($_) } @children;
         sleep 0.05;
     }
-    $node->start;
+    return;
+}
+
+# Kills the server and starts it again.
+sub crash
+{
+    kill_server(@_);
+    $_[0]->start;
     return;
 }
 
