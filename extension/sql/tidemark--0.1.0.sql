@@ -306,7 +306,13 @@ BEGIN ATOMIC
     FROM pg_class
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
                   '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass)
-      AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass);
+      AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
+    UNION ALL
+    SELECT 'table not guarded', NULL, NULL, NULL, format('trigger %I of %s', tgname, tgrelid::regclass),
+           format('It guards against changes by hand. ALTER TABLE %s ENABLE ALWAYS TRIGGER %I.',
+                  tgrelid::regclass, tgname)
+    FROM pg_trigger
+    WHERE tgfoid = '@extschema@.es_refuse_change()'::regprocedure AND tgenabled <> 'A';
 END;
 COMMENT ON FUNCTION @extschema@.es_verify() IS
 'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log once.';

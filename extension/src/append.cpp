@@ -42,15 +42,16 @@ std::string_view category_of(const StreamWrite& write) {
     return category;
 }
 
-// Whether the error is a violation of that unique index of es_events.
+// Whether the error is a violation of that unique index of es_events, or of one that stands in for it: while REINDEX
+// CONCURRENTLY replaces an index, or where it was interrupted, there are two.
 bool violates(const pg_error& error, Relation events, Oid index) {
     const ErrorData* data = error.data;
     if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || data->constraint_name == nullptr ||
         data->table_name == nullptr || strcmp(data->table_name, RelationGetRelationName(events)) != 0)
         return false;
     return pg_call([&] {
-        const char* name = get_rel_name(index);
-        return name != nullptr && strcmp(data->constraint_name, name) == 0;
+        const Oid violated = get_relname_relid(data->constraint_name, RelationGetNamespace(events));
+        return OidIsValid(violated) && has_same_keys(violated, index);
     });
 }
 
@@ -86,16 +87,14 @@ Relation lock_streams(const LogTables& tables, std::span<const StreamWrite> writ
 
 bool is_expected(const StreamWrite& write) { return matches(write.expected_version, write.tail.version); }
 
-// Where an exact expectation of a stream that is written to holds, this is no repetition, which would have moved the
-// stream on, and the unique index finds ids that are taken.
+// Where all expectations hold, and one of them is exact and of a stream that is written to, this is no repetition, which
+// would have moved the stream on; the unique index finds ids that are taken.
 bool may_be_repeated(std::span<const StreamWrite> writes) {
-    bool has_ids = false;
-    for (const StreamWrite& write : writes) {
-        if (write.events.empty()) continue;
-        if (is_exact(write.expected_version) && is_expected(write)) return false;
-        has_ids |= has_given_ids(write);
-    }
-    return has_ids;
+    const auto pins = [](const StreamWrite& write) {
+        return !write.events.empty() && is_exact(write.expected_version);
+    };
+    return std::any_of(writes.begin(), writes.end(), has_given_ids) &&
+           !(std::all_of(writes.begin(), writes.end(), is_expected) && std::any_of(writes.begin(), writes.end(), pins));
 }
 
 // All expectations that failed, in one error.

@@ -1,5 +1,7 @@
 #include "event_scan.h"
 
+#include "guard.h"
+
 extern "C" {
 #include "access/stratnum.h"
 #include "utils/fmgroids.h"
@@ -44,23 +46,34 @@ ScanKeyData bigint_key(AttrNumber column, StrategyNumber strategy, int64 value) 
 }
 
 EventSink::EventSink(FunctionCallInfo fcinfo, Relation events) {
-    InitMaterializedSRF(fcinfo, 0);
+    // As the statement was planned: it may have waited for the table while columns were added or dropped.
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     store = result->setResult;
-    descriptor = result->setDesc;
-    // Rows older than a column that a user added with a default do not hold its value; the table's descriptor does.
-    has_missing_values = false;
+    planned = result->setDesc;
+    absent = static_cast<bool*>(palloc(planned->natts * sizeof(bool)));
+    nulls = static_cast<bool*>(palloc(planned->natts * sizeof(bool)));
     const TupleDesc stored = RelationGetDescr(events);
-    for (int i = 0; i < stored->natts; i++) has_missing_values |= TupleDescAttr(stored, i)->atthasmissing;
+    as_stored = planned->natts == stored->natts;
+    for (int i = 0; i < planned->natts; i++) {
+        const Form_pg_attribute now = i < stored->natts ? TupleDescAttr(stored, i) : nullptr;
+        absent[i] = now == nullptr || now->attisdropped || TupleDescAttr(planned, i)->attisdropped;
+        if (!absent[i] && now->atttypid != TupleDescAttr(planned, i)->atttypid)
+            throw sql_error(ERRCODE_DATATYPE_MISMATCH, "a column's type has changed while the statement waited",
+                            "It is column " + std::to_string(i + 1) + " of es_events.", "Run the statement again.");
+        // Rows older than a column that a user added with a default do not hold its value; the table's descriptor does.
+        as_stored = as_stored && !absent[i] && !now->atthasmissing;
+    }
 }
 
 void EventSink::put(TupleTableSlot* row) {
-    if (!has_missing_values) {
+    if (as_stored) {
         tuplestore_puttupleslot(store, row);
         return;
     }
     slot_getallattrs(row);
-    tuplestore_putvalues(store, descriptor, row->tts_values, row->tts_isnull);
+    for (int i = 0; i < planned->natts; i++) nulls[i] = absent[i] || row->tts_isnull[i];
+    tuplestore_putvalues(store, planned, row->tts_values, nulls);
 }
 
 }  // namespace tidemark

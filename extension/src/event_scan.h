@@ -45,8 +45,10 @@ class EventSink {
 
   private:
     Tuplestorestate* store;
-    TupleDesc descriptor;
-    bool has_missing_values;
+    TupleDesc planned;
+    bool* absent;    // by column, for those of the plan that the table has not
+    bool* nulls;     // by column, of one row
+    bool as_stored;  // the table's rows can be taken as they are
 };
 
 }  // namespace tidemark

@@ -2,6 +2,8 @@
 
 #include "guard.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "commands/defrem.h"
 }
@@ -114,6 +116,20 @@ const EventIndexes& event_indexes(Relation events) {
         indexes_known = before == invalidations;
     }
     return indexes;
+}
+
+bool has_same_keys(Oid one, Oid other) {
+    Relation first = index_open(one, AccessShareLock);
+    Relation second = index_open(other, AccessShareLock);
+    const bool same =
+        first->rd_index->indrelid == second->rd_index->indrelid &&
+        first->rd_index->indnkeyatts == second->rd_index->indnkeyatts &&
+        std::equal(first->rd_index->indkey.values, first->rd_index->indkey.values + first->rd_index->indnkeyatts,
+                   second->rd_index->indkey.values) &&
+        RelationGetIndexPredicate(first) == NIL;
+    index_close(second, AccessShareLock);
+    index_close(first, AccessShareLock);
+    return same;
 }
 
 }  // namespace tidemark

@@ -40,7 +40,9 @@ TIDEMARK_FUNCTION(tidemark_stream_version) {
     return pg_call([&] {
         const std::string_view stream_id = stream_argument(fcinfo);
         Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
+        const StatementSnapshot snapshot(events);
         const StreamTail tail = find_tail(events, stream_id);
+        snapshot.end();
         table_close(events, AccessShareLock);
         return Int64GetDatum(tail.version);
     });
@@ -72,6 +74,7 @@ TIDEMARK_FUNCTION(tidemark_read_streams) {
 
         Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
         EventSink sink(fcinfo, events);
+        const StatementSnapshot snapshot(events);
         for (size_t i = 0; i < ids.size(); i++) {
             if (repeated[i]) continue;
             const ScanKeyData key = text_key(1, BTEqualStrategyNumber, ids[i]);
@@ -79,6 +82,7 @@ TIDEMARK_FUNCTION(tidemark_read_streams) {
             while (scan.next()) sink.put(scan.row());
             scan.end();
         }
+        snapshot.end();
         table_close(events, NoLock);
         return Datum(0);
     });
@@ -97,6 +101,7 @@ TIDEMARK_FUNCTION(tidemark_read_stream) {
 
         Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
         EventSink sink(fcinfo, events);
+        const StatementSnapshot snapshot(events);
         const ScanKeyData keys[] = {
             text_key(1, BTEqualStrategyNumber, stream_id),
             bigint_key(2, backward ? BTLessEqualStrategyNumber : BTGreaterEqualStrategyNumber, from_version)};
@@ -104,6 +109,7 @@ TIDEMARK_FUNCTION(tidemark_read_stream) {
                        backward ? BackwardScanDirection : ForwardScanDirection);
         for (; left > 0 && scan.next(); left--) sink.put(scan.row());
         scan.end();
+        snapshot.end();
         table_close(events, NoLock);
         return Datum(0);
     });

@@ -4,13 +4,15 @@
 use strict;
 use warnings;
 
+use File::Spec;
 use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $sources = "$FindBin::RealBin/../../chaos";
-my $build = PostgreSQL::Test::Utils::tempdir();
+# As an absolute path: make runs elsewhere.
+my $build = File::Spec->rel2abs(PostgreSQL::Test::Utils::tempdir());
 {
     # The make that runs these tests has flags and jobs of its own.
     delete local @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
