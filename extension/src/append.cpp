@@ -87,8 +87,8 @@ Relation lock_streams(const LogTables& tables, std::span<const StreamWrite> writ
 
 bool is_expected(const StreamWrite& write) { return matches(write.expected_version, write.tail.version); }
 
-// Where all expectations hold, and one of them is exact and of a stream that is written to, this is no repetition, which
-// would have moved the stream on; the unique index finds ids that are taken.
+// Where all expectations hold, and one of them is exact and of a stream that is written to, this is no repetition: that
+// would have moved the stream on. Ids that are taken are found by the unique index then.
 bool may_be_repeated(std::span<const StreamWrite> writes) {
     const auto pins = [](const StreamWrite& write) {
         return !write.events.empty() && is_exact(write.expected_version);

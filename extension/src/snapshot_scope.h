@@ -14,8 +14,8 @@ class SnapshotScope {
 };
 
 // The statement's own snapshot, or one of this moment where the statement has waited here for the table to be altered:
-// that may have written all rows anew, and the older snapshot would see none of them. Under REPEATABLE READ the snapshot
-// stays; that it may see nothing of an altered table is PostgreSQL's rule.
+// that may have written all rows anew, and the older snapshot would see none of them. Under REPEATABLE READ the
+// transaction's snapshot stays; that it may see nothing of an altered table is PostgreSQL's rule.
 class StatementSnapshot {
   public:
     explicit StatementSnapshot(Relation table);

@@ -91,7 +91,8 @@ WHERE first_position <> previous + 1 OR last_position - first_position <> last_v
        WHERE event.position BETWEEN first_position AND last_position AND event.stream_id = written.stream_id
          AND event.version - first_version = event.position - first_position) <> last_version - first_version + 1;
 SQL
-my $call = 'INSERT INTO calls (stream_id, first_version, last_version, first_position, last_position, is_duplicate, write)
+my $call = 'INSERT INTO calls
+    (stream_id, first_version, last_version, first_position, last_position, is_duplicate, write)
     SELECT * FROM es_append_streams(random_writes(%s)) WITH ORDINALITY;';
 ($said) = race([ 'any', sprintf("\\set count random(3, 5)\n$call", ':count, 10'), '-c', 8, '-j', 2, '-T', $seconds ]);
 my $calls = processed($said);
@@ -103,9 +104,11 @@ cmp_ok($calls, '>', 100, '8 sessions that write to and check 3 to 5 of 10 stream
 my @said = race(
     [ 'large', sprintf($call, '1100, 1500'), '-c', 3, '-j', 1, '-t', 6 ],
     [ 'small', sprintf("\\set count random(3, 5)\n$call", ':count, 1500'), '-c', 3, '-j', 1, '-t', 100 ]);
-is(join(' ', map { processed($_) } @said), '18 300', 'calls of 1,100 streams and of a few, in any order, meet no deadlock')
+is(join(' ', map { processed($_) } @said), '18 300',
+    'calls of 1,100 streams and of a few, in any order, meet no deadlock')
     or diag(@said);
-is($node->safe_psql('postgres', 'SELECT count(DISTINCT call) FROM calls'), $calls + 318, 'each call has returned its rows');
+is($node->safe_psql('postgres', 'SELECT count(DISTINCT call) FROM calls'), $calls + 318,
+    'each call has returned its rows');
 is($node->safe_psql('postgres', 'ANALYZE es_events, calls; SELECT count(*) FROM wrong_calls'), 0,
     'the events of a call are consecutive, in the order given, while others append');
 is($node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM es_events WHERE category = 'any')
