@@ -1,7 +1,8 @@
 // The chaos run: writers that do everything an append-only log has to survive, strangers with long transactions, and
 // readers that follow the safe position meanwhile. In the end every reader must have seen exactly the committed log,
-// in position order, and writers must find in it exactly what they were told. A naive reader of the table runs along:
-// it has to lose events, or the run was too tame to prove anything.
+// in position order, and writers must find in it exactly what they were told. Each event says what its append relied
+// on, so the log is judged by itself, too: see promises.h and accounts.h. A naive reader of the table runs along: it
+// has to lose events, or the run was too tame to prove anything.
 //
 //   chaos [--readers CONNINFO] [--seconds N] [--seed N] CONNINFO
 //
@@ -16,7 +17,9 @@
 #include <deque>
 #include <thread>
 
+#include "composer.h"
 #include "oracle.h"
+#include "promises.h"
 #include "report.h"
 #include "resolver.h"
 #include "surroundings.h"
@@ -103,16 +106,28 @@ std::pair<std::int64_t, Check> wait_for_the_line(Connection& session) {
     }
 }
 
+// Unless a run before has done it.
+void open_accounts(Connection& session, unsigned seed, Journal& journal) {
+    Dice dice(seed, 5, 0);
+    const Call opening = Composer(session, dice, 0, journal).opening();
+    try {
+        send(session, dice, opening);
+    } catch (const SqlError& error) {
+        if (error.sqlstate != wrong_expected_version) throw;
+    }
+}
+
 int run(const Options& options) {
     std::printf("chaos: seed %u, %d seconds\n", options.seed, options.seconds);
     Connection session(options.primary, "chaos");
     session.run("CREATE TABLE IF NOT EXISTS chaos_notes (noted_at timestamptz NOT NULL DEFAULT now())");
+    Journal journal;
+    open_accounts(session, options.seed, journal);
     const std::int64_t origin = session.run("SELECT es_head_position()").number(0, 0);
     Connection readers_session(options.readers, "chaos");
     while (!readers_session.run("SELECT to_regclass('chaos_notes') IS NOT NULL").truth(0, 0)) rest(Millis(20));
 
     Ledger ledger;
-    Journal journal;
     Finish finish;
     Resolver resolver(options.primary, ledger, journal);
     Watcher watcher(options.readers, journal);
@@ -156,6 +171,7 @@ int run(const Options& options) {
 
     const std::vector<Logged> log = read_log(session);
     std::vector<Check> checks = judge_log(log, ledger, origin);
+    for (const Check& check : judge_promises(session, log, ledger, origin)) checks.push_back(check);
     for (const Reader& reader : readers)
         for (const Check& check : judge_reader(reader, log)) checks.push_back(check);
     checks.push_back(line_check);

@@ -1,6 +1,7 @@
 // The randomness of one thread: reproducible from the run's seed, apart from what the scheduler adds.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 #include <stop_token>
@@ -20,6 +21,10 @@ class Dice {
     }
     int between(int low, int high) { return std::uniform_int_distribution(low, high)(engine_); }
     bool chance(int percent) { return between(1, 100) <= percent; }
+    template <typename Items>
+    void shuffle(Items& items) {
+        std::shuffle(items.begin(), items.end(), engine_);
+    }
     // How long a client keeps a transaction waiting: mostly up to 50 ms, now and then 300.
     Millis pause() { return Millis(chance(3) ? 300 : between(0, 50)); }
 

@@ -25,6 +25,13 @@ std::string describe(const Event& event) {
            ", position " + std::to_string(event.position);
 }
 
+std::optional<std::int64_t> number_in(const std::string& data, const std::string& key) {
+    const std::string before = '"' + key + "\": ";
+    const auto found = data.find(before);
+    if (found == std::string::npos) return std::nullopt;
+    return std::stoll(data.substr(found + before.size(), 20));
+}
+
 Digest digest_of(const Event& event) {
     std::string bytes;
     for (const auto& field : {std::to_string(event.position), std::to_string(event.version), event.stream, event.id,

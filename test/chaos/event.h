@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "connection.h"
@@ -22,6 +23,8 @@ struct Event {
 inline constexpr const char* event_columns = "position, version, stream_id, event_id, event_type, data";
 Event event_at(const Rows& rows, int row);
 std::string describe(const Event& event);
+// The number that an event's data, as writers make it, has under a key.
+std::optional<std::int64_t> number_in(const std::string& data, const std::string& key);
 
 using Digest = std::array<unsigned char, 32>;
 

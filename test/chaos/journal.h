@@ -12,6 +12,7 @@ namespace chaos {
 inline constexpr const char* no_error = "nobody met an unexpected error";
 inline constexpr const char* true_replies = "every append was answered in accordance with what it asked for";
 inline constexpr const char* steady_line = "the safe position never goes back and is never above the head";
+inline constexpr const char* no_deadlock = "appends alone in their transactions never deadlock with one another";
 
 class Journal {
   public:

@@ -8,19 +8,6 @@ namespace chaos {
 
 namespace {
 
-// Collects troubles of one kind: how many, and the first in full.
-class Troubles {
-  public:
-    void add(const std::string& what) {
-        if (count_++ == 0) first_ = what;
-    }
-    std::string text() const { return count_ == 0 ? "" : std::to_string(count_) + " times, first: " + first_; }
-
-  private:
-    long count_ = 0;
-    std::string first_;
-};
-
 bool concerns(const Reader& reader, const Logged& logged) {
     return reader.plan().category.empty() || reader.plan().category == logged.category;
 }
@@ -71,7 +58,7 @@ Difference compare(const Reader& reader, const std::vector<Logged>& log) {
 std::vector<Check> judge_log(const std::vector<Logged>& log, const Ledger& ledger, std::int64_t origin) {
     Troubles missing, altered, undead, strange, torn, disordered;
     std::unordered_map<std::string, const Event*> doubted;
-    for (const auto& events : ledger.in_doubt())
+    for (const auto& [id, events] : ledger.in_doubt())
         for (const Event& event : events) doubted.emplace(event.id, &event);
 
     std::unordered_set<std::string> present;
@@ -94,7 +81,7 @@ std::vector<Check> judge_log(const std::vector<Logged>& log, const Ledger& ledge
     }
     for (const auto& [id, event] : ledger.acknowledged())
         if (!present.contains(id)) missing.add(describe(event));
-    for (const auto& events : ledger.in_doubt()) {
+    for (const auto& [first_id, events] : ledger.in_doubt()) {
         std::size_t found = 0;
         for (const Event& event : events) found += present.contains(event.id);
         if (found != 0 && found != events.size())
@@ -123,12 +110,17 @@ std::vector<Check> judge_reader(const Reader& reader, const std::vector<Logged>&
     const std::string numbers = std::to_string(difference.lost) + " lost, " + std::to_string(difference.doubled) +
                                 " doubled, " + std::to_string(difference.altered) + " altered, " +
                                 std::to_string(difference.reordered) + " reordered";
-    return {{who + " saw the log in position order, whole", difference.same ? "" : numbers},
-            {who + " saw no event twice", difference.doubled == 0 ? "" : numbers},
-            {who + " saw the versions of every stream in order",
-             reader.out_of_order() == 0 ? "" : std::to_string(reader.out_of_order()) + " events out of order"},
-            {who + " has the SHA-256 chain of the log",
-             agrees ? "" : hex(reader.chain().value()) + " is not " + hex(wanted.value())}};
+    std::vector<Check> checks = {
+        {who + " saw the log in position order, whole", difference.same ? "" : numbers},
+        {who + " saw no event twice", difference.doubled == 0 ? "" : numbers},
+        {who + " saw the versions of every stream in order",
+         reader.out_of_order() == 0 ? "" : std::to_string(reader.out_of_order()) + " events out of order"},
+        {who + " has the SHA-256 chain of the log",
+         agrees ? "" : hex(reader.chain().value()) + " is not " + hex(wanted.value())}};
+    if (reader.plan().category.empty())
+        checks.push_back({who + " saw the accounts' total preserved at the end of every append",
+                          reader.accounts().unbalanced().text()});
+    return checks;
 }
 
 Check judge_verify(Connection& session) {

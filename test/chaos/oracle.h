@@ -5,18 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "check.h"
 #include "connection.h"
 #include "event.h"
 #include "ledger.h"
 #include "reader.h"
 
 namespace chaos {
-
-// A sentence that should be true, and why it is not.
-struct Check {
-    std::string claim;
-    std::string trouble;  // empty: it holds
-};
 
 struct Logged {
     Event event;

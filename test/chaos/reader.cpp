@@ -72,6 +72,7 @@ void Reader::take(const std::vector<Event>& events) {
         version = event.version;
         seen_.push_back({event.position, digest_of(event)});
         chain_.add(seen_.back().digest);
+        accounts_.take(event);
     }
     cursor_ = events.back().position;
 }

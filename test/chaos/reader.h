@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "accounts.h"
 #include "connection.h"
 #include "dice.h"
 #include "event.h"
@@ -46,6 +47,7 @@ class Reader {
     const ReaderPlan& plan() const { return plan_; }
     const std::vector<Sighting>& seen() const { return seen_; }
     const Chain& chain() const { return chain_; }
+    const Accounts& accounts() const { return accounts_; }
     long pages() const { return pages_; }
     // Events that were not the version after their stream's last one.
     long out_of_order() const { return out_of_order_; }
@@ -66,6 +68,7 @@ class Reader {
     std::vector<Sighting> seen_;
     std::map<std::string, std::int64_t> versions_;
     Chain chain_;
+    Accounts accounts_;
     long pages_ = 0, out_of_order_ = 0;
     Millis longest_wait_{0};
     std::optional<Clock::time_point> last_event_;

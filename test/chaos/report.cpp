@@ -60,7 +60,7 @@ Check judge_pins(const std::deque<Pin>& pins, Millis limit) {
 std::vector<Check> judge_run(const Journal& journal, const Ledger& ledger, const Watcher& watcher,
                              const std::deque<Pin>& pins, const std::deque<Reader>& readers) {
     std::vector<Check> checks;
-    for (const char* claim : {no_error, true_replies, steady_line}) {
+    for (const char* claim : {no_error, true_replies, no_deadlock, steady_line}) {
         const auto complaints = journal.complaints(claim);
         checks.push_back({claim, complaints.empty()
                                      ? ""
@@ -80,9 +80,11 @@ std::vector<Check> judge_run(const Journal& journal, const Ledger& ledger, const
     checks.push_back(waits);
 
     Check enough{"every kind of trouble occurred", ""};
-    for (const char* what : {"commits", "rollbacks", "TM001", "savepoints released", "savepoints rolled back",
-                             "early transaction ids", "prepared, committed", "prepared, rolled back", "bulk appends",
-                             "own backend terminated", "backends terminated", "pins", "pins in another database"})
+    for (const char* what :
+         {"commits", "rollbacks", "TM001", "savepoints released", "savepoints rolled back", "early transaction ids",
+          "prepared, committed", "prepared, rolled back", "bulk appends", "appends to many streams",
+          "streams only checked", "transfers", "rules changed", "repeated, was there", "repeated, was not there",
+          "own backend terminated", "backends terminated", "pins", "pins in another database"})
         if (journal.counted(what) == 0) enough.trouble = std::string("not so: ") + what;
     checks.push_back(enough);
     return checks;

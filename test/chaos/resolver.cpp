@@ -42,7 +42,7 @@ void Resolver::resolve(Prepared prepared) {
             journal_.complain(no_error, "resolving " + prepared.gid + ": " + error.what());
     }
     journal_.count(commit ? "prepared, committed" : "prepared, rolled back");
-    ledger_.settle(std::move(prepared.draft), commit ? Outcome::committed : Outcome::rolled_back);
+    ledger_.settle(prepared.draft, commit ? Outcome::committed : Outcome::rolled_back);
 }
 
 }  // namespace chaos

@@ -1,26 +1,27 @@
 #include "writer.h"
 
-#include <cstdio>
+#include <algorithm>
 
 namespace chaos {
 
 namespace {
 
-constexpr std::int64_t any = -2, no_stream = -1, stream_exists = -4;
-constexpr const char* wrong_expected_version = "TM001";
+constexpr const char* deadlock_detected = "40P01";
 
 // Refusals that are no more than the answer to what a writer did: a conflict, a serialization failure, a deadlock
 // between writers that took streams in different order, and a lock not granted in time.
 bool is_normal(const SqlError& error) {
-    for (const char* state : {wrong_expected_version, "40001", "40P01", "55P03"})
+    for (const char* state : {wrong_expected_version, "40001", deadlock_detected, "55P03"})
         if (error.sqlstate == state) return true;
     return false;
 }
 
-std::string data_text(long serial, unsigned writer, int length) {
-    // In the form in which jsonb prints it, so that it can be compared as text.
-    return "{\"n\": " + std::to_string(serial) + ", \"by\": " + std::to_string(writer) + ", \"note\": \"" +
-           std::string(static_cast<std::size_t>(length), static_cast<char>('a' + serial % 26)) + "\"}";
+// Whether the expectations are sure to hold: what the transaction holds stays as it is.
+bool is_certain(const Call& call) {
+    return std::ranges::all_of(call.writes, [&](const Write& write) {
+        const auto held = call.held.find(write.stream);
+        return write.expected == any || (held != call.held.end() && matches(write.expected, held->second));
+    });
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ Writer::Writer(const std::string& conninfo, unsigned seed, unsigned number, Ledg
       pid_(session_.pid()),
       ledger_(ledger),
       resolver_(resolver),
-      journal_(journal) {}
+      journal_(journal),
+      composer_(session_, dice_, number, journal) {}
 
 void Writer::run(std::stop_token stop) {
     while (!stop.stop_requested()) {
@@ -55,24 +57,34 @@ void Writer::reconnect() {
 
 void Writer::transact() {
     Draft draft;
+    alone_ = dice_.chance(35);
     try {
         try {
             begin();
-            work(draft, 0);
+            if (alone_)
+                append(draft);
+            else
+                work(draft, 0);
             linger();
             finish(draft);
         } catch (const SqlError& error) {
-            journal_.count(error.sqlstate);
-            if (!is_normal(error))
-                journal_.complain(no_error, "writer " + std::to_string(number_) + ": " + error.what());
+            refused(error);
             session_.run("ROLLBACK");
-            ledger_.settle(std::move(draft), Outcome::rolled_back);
+            ledger_.settle(draft, Outcome::rolled_back);
         }
     } catch (const ConnectionLost&) {
         journal_.count("connections lost");
-        ledger_.settle(std::move(draft), Outcome::rolled_back);
+        ledger_.settle(draft, Outcome::rolled_back);
         reconnect();
+        repeat(draft, Outcome::rolled_back);
     }
+}
+
+void Writer::refused(const SqlError& error) {
+    journal_.count(error.sqlstate);
+    const std::string what = "writer " + std::to_string(number_) + ": " + error.what();
+    if (!is_normal(error)) journal_.complain(no_error, what);
+    if (alone_ && error.sqlstate == deadlock_detected) journal_.complain(no_deadlock, what);
 }
 
 void Writer::begin() {
@@ -101,7 +113,7 @@ void Writer::work(Draft& draft, int depth) {
 
 void Writer::nest(Draft& draft, int depth) {
     const std::string savepoint = "level_" + std::to_string(depth);
-    const auto mark = static_cast<std::ptrdiff_t>(draft.live.size());
+    const Draft::Done mark = draft.done;
     session_.run("SAVEPOINT " + savepoint);
     bool undo = dice_.chance(40);
     try {
@@ -113,7 +125,7 @@ void Writer::nest(Draft& draft, int depth) {
     }
     if (undo) {
         session_.run("ROLLBACK TO SAVEPOINT " + savepoint);
-        draft.live.erase(draft.live.begin() + mark, draft.live.end());
+        draft.done = mark;
         journal_.count("savepoints rolled back");
         if (dice_.chance(60)) append(draft);
         if (dice_.chance(50)) return;
@@ -122,120 +134,40 @@ void Writer::nest(Draft& draft, int depth) {
     journal_.count("savepoints released");
 }
 
-std::string Writer::pick_stream() {
-    const std::string category = categories[dice_.between(0, 3)];
-    if (dice_.chance(3)) return category + "-new-" + std::to_string(number_) + "-" + draw_id().substr(0, 8);
-    return category + "-" + std::to_string(dice_.between(1, 8));
-}
-
-Writer::Expectation Writer::pick_expectation() {
-    const int roll = dice_.between(1, 100);
-    return roll <= 40   ? Expectation::exact
-           : roll <= 75 ? Expectation::any
-           : roll <= 85 ? Expectation::locked
-           : roll <= 93 ? Expectation::exists
-                        : Expectation::none;
-}
-
-std::string Writer::draw_id() {
-    const std::uint64_t high = ids_(), low = ids_();
-    char text[37];
-    std::snprintf(text, sizeof text, "%08x-%04x-4%03x-%04x-%012llx", static_cast<unsigned>(high >> 32),
-                  static_cast<unsigned>(high >> 16 & 0xffff), static_cast<unsigned>(high & 0xfff),
-                  static_cast<unsigned>(0x8000 | (low >> 48 & 0x3fff)),
-                  static_cast<unsigned long long>(low & 0xffffffffffff));
-    return text;
-}
-
-std::vector<Event> Writer::draw_events(const std::string& stream) {
-    int count = 1;
-    if (dice_.chance(2)) {
-        count = 200;
-        journal_.count("bulk appends");
-    } else if (dice_.chance(40)) {
-        count = dice_.between(2, 5);
-    }
-    std::vector<Event> events(static_cast<std::size_t>(count));
-    for (auto& event : events) {
-        const int length = dice_.chance(2) ? 5000 : dice_.between(0, 40);
-        event.stream = stream;
-        event.id = draw_id();
-        event.type = "Chaos" + std::to_string(dice_.between(1, 5));
-        event.data = data_text(++serial_, number_, length);
-    }
-    return events;
-}
-
-std::int64_t Writer::expected_version(Expectation expectation, const std::string& stream) {
-    if (expectation == Expectation::any) return any;
-    if (expectation == Expectation::exists) return stream_exists;
-    if (expectation == Expectation::none) return no_stream;
-    const bool lock = expectation == Expectation::locked;
-    const auto version =
-        session_.run(lock ? "SELECT es_lock_stream($1)" : "SELECT es_stream_version($1)", {stream}).number(0, 0);
-    if (dice_.chance(20)) linger();
-    return version == 0 ? no_stream : version;
-}
-
-Rows Writer::call(const std::vector<Event>& events, std::int64_t expected) {
-    const Event& first = events.front();
-    const std::string expectation = std::to_string(expected);
-    if (events.size() == 1 && dice_.chance(70))
-        return session_.run("SELECT * FROM es_append($1, $2, $3, expected_version => $4, event_id => $5)",
-                            {first.stream, first.type, first.data, expectation, first.id});
-    std::string json;
-    for (const Event& event : events)
-        json += (json.empty() ? "[" : ", ") + ("{\"type\": \"" + event.type) + "\", \"data\": " + event.data +
-                ", \"id\": \"" + event.id + "\"}";
-    return session_.run("SELECT * FROM es_append_events($1, $2, $3)", {first.stream, json + "]", expectation});
-}
-
 void Writer::append(Draft& draft) {
-    const std::string stream = pick_stream();
-    const Expectation expectation = pick_expectation();
-    const std::int64_t expected = expected_version(expectation, stream);
-    std::vector<Event> events = draw_events(stream);
-    for (const Event& event : events) draft.attempted.push_back(event.id);
+    Call call = alone_ ? composer_.business() : composer_.anything(draft.done.held);
+    if (dice_.chance(20)) linger();
+    make(draft, std::move(call));
+}
+
+void Writer::make(Draft& draft, Call call) {
+    for (const Event& event : call.events()) draft.attempted.push_back(event.id);
     const auto asked = Clock::now();
     try {
-        const Rows reply = call(events, expected);
-        accept(draft, std::move(events), expected, reply);
+        const std::string trouble = take_reply(call, send(session_, dice_, call));
+        if (!trouble.empty()) journal_.complain(true_replies, trouble);
     } catch (const ConnectionLost&) {
         draft.maybe_holding_since = asked;
         throw;
     } catch (const SqlError& error) {
         if (error.sqlstate != wrong_expected_version) draft.maybe_holding_since = asked;
-        if (error.sqlstate == wrong_expected_version && expected == any)
-            journal_.complain(true_replies, "an append that expects nothing was refused: " + std::string(error.what()));
-        if (error.sqlstate == wrong_expected_version && expectation == Expectation::locked)
-            journal_.complain(true_replies, "the version of a locked stream was refused: " + std::string(error.what()));
+        if (error.sqlstate == wrong_expected_version && is_certain(call))
+            journal_.complain(true_replies, describe(call) + " could not be refused: " + error.what());
         throw;
     }
-}
-
-// Takes the reply's word for versions and positions, unless it contradicts the question or itself.
-void Writer::accept(Draft& draft, std::vector<Event> events, std::int64_t expected, const Rows& reply) {
-    const auto first_version = reply.number(0, 1), last_version = reply.number(0, 2);
-    const auto first_position = reply.number(0, 3), last_position = reply.number(0, 4);
-    const auto beyond = static_cast<std::int64_t>(events.size()) - 1;
-    const std::int64_t demanded = expected > 0 ? expected + 1 : expected == no_stream ? 1 : first_version;
-    const std::int64_t before = draft.live.empty() ? 0 : draft.live.back().position;
-    if (reply.text(0, 0) != events.front().stream || first_version != demanded || first_position <= before ||
-        last_version - first_version != beyond || last_position - first_position != beyond || reply.truth(0, 5))
-        journal_.complain(true_replies, "an append of " + std::to_string(events.size()) + " events to " +
-                                            events.front().stream + " expecting " + std::to_string(expected) +
-                                            " was answered with versions " + reply.text(0, 1) + " to " +
-                                            reply.text(0, 2) + ", positions " + reply.text(0, 3) + " to " +
-                                            reply.text(0, 4) + ", is_duplicate " + reply.text(0, 5));
-    for (std::size_t i = 0; i < events.size(); ++i) {
-        events[i].version = first_version + static_cast<std::int64_t>(i);
-        events[i].position = first_position + static_cast<std::int64_t>(i);
-        draft.live.push_back(std::move(events[i]));
+    const std::vector<Event> events = call.events();
+    if (!events.empty() && !call.is_duplicate) {
+        if (events.front().position <= draft.last_position)
+            journal_.complain(true_replies,
+                              describe(events.front()) + ", behind " + std::to_string(draft.last_position));
+        draft.last_position = events.back().position;
+        if (!draft.holding_since) {
+            draft.first_position = events.front().position;
+            draft.holding_since = Clock::now();
+        }
     }
-    if (!draft.holding_since) {
-        draft.first_position = first_position;
-        draft.holding_since = Clock::now();
-    }
+    for (const Write& write : call.writes) draft.done.held[write.stream] = write.told;
+    draft.done.calls.push_back(std::move(call));
 }
 
 void Writer::finish(Draft& draft) {
@@ -243,7 +175,7 @@ void Writer::finish(Draft& draft) {
     if (fate <= 12) {
         session_.run("ROLLBACK");
         journal_.count("rollbacks");
-        ledger_.settle(std::move(draft), Outcome::rolled_back);
+        ledger_.settle(draft, Outcome::rolled_back);
     } else if (fate <= 15) {
         die();
     } else if (fate <= 31 && resolver_.has_room()) {
@@ -263,7 +195,7 @@ void Writer::die() {
 
 void Writer::prepare(Draft& draft) {
     Prepared prepared;
-    prepared.gid = "chaos-" + draw_id();
+    prepared.gid = "chaos-" + composer_.draw_id();
     prepared.commit = dice_.chance(70);
     prepared.due = Clock::now() + dice_.pause();
     try {
@@ -279,16 +211,70 @@ void Writer::prepare(Draft& draft) {
 }
 
 void Writer::commit(Draft& draft) {
+    Outcome outcome = Outcome::committed;
     try {
         const std::string tag = session_.run("COMMIT").tag();
         if (tag != "COMMIT") journal_.complain(true_replies, "COMMIT was answered with " + tag);
         journal_.count("commits");
-        ledger_.settle(std::move(draft), Outcome::committed);
     } catch (const ConnectionLost&) {
         journal_.count("commits in doubt");
-        ledger_.settle(std::move(draft), Outcome::in_doubt);
+        outcome = Outcome::in_doubt;
         reconnect();
     }
+    ledger_.settle(draft, outcome);
+    if (outcome == Outcome::committed) {
+        if (!dice_.chance(8)) return;
+        // So that others may have moved the streams on.
+        rest(dice_.pause());
+    }
+    repeat(draft, outcome);
+}
+
+// What a client does that lost a reply: everything again, with the same ids. Here only where that is one append, which
+// rests on nothing that its lost transaction held.
+void Writer::repeat(const Draft& draft, Outcome known) {
+    if (draft.done.calls.size() != 1) return;
+    Call first = draft.done.calls.front();
+    if (!first.held.empty() || first.events().empty()) return;
+    while (!repeated(first, known)) continue;
+}
+
+// Returns whether there is no use in trying again; otherwise first and known are what to try again with.
+bool Writer::repeated(Call& first, Outcome& known) {
+    Draft draft;
+    try {
+        try {
+            session_.run("BEGIN");
+            make(draft, first);
+            const Call& again = draft.done.calls.front();
+            if (again.is_duplicate ? known == Outcome::rolled_back || again.writes != first.writes
+                                   : known == Outcome::committed)
+                journal_.complain(true_replies, describe(again) + " was repeated, and answered differently");
+            journal_.count(again.is_duplicate ? "repeated, was there" : "repeated, was not there");
+            session_.run("COMMIT");
+            ledger_.settle(draft, Outcome::committed);
+            return true;
+        } catch (const SqlError& error) {
+            refused(error);
+            session_.run("ROLLBACK");
+            const bool conflict = error.sqlstate == wrong_expected_version;
+            if (conflict) journal_.count("repeated, refused");
+            if (conflict && known == Outcome::committed)
+                journal_.complain(true_replies, describe(first) + " is in the log, but refused: " + error.what());
+            // A conflict tells as well: the call is not in the log, and will not be.
+            ledger_.settle(draft, conflict ? Outcome::rolled_back : Outcome::in_doubt);
+            return conflict || !is_normal(error);
+        }
+    } catch (const ConnectionLost&) {
+        journal_.count("connections lost");
+        reconnect();
+    }
+    ledger_.settle(draft, Outcome::in_doubt);
+    if (!draft.done.calls.empty() && !draft.done.calls.front().is_duplicate) {
+        first = draft.done.calls.front();
+        known = Outcome::in_doubt;
+    }
+    return false;
 }
 
 }  // namespace chaos

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
-#include <random>
 #include <stop_token>
 #include <string>
-#include <vector>
 
+#include "call.h"
+#include "composer.h"
 #include "connection.h"
 #include "dice.h"
 #include "journal.h"
@@ -15,8 +14,6 @@
 #include "resolver.h"
 
 namespace chaos {
-
-inline constexpr const char* categories[] = {"order", "cart", "account", "shipment"};
 
 class Writer {
   public:
@@ -27,41 +24,35 @@ class Writer {
     int pid() const { return pid_; }
 
   private:
-    enum class Expectation { any, exists, none, exact, locked };
-
     void transact();
     void begin();
     void work(Draft& draft, int depth);
     void nest(Draft& draft, int depth);
     void append(Draft& draft);
+    void make(Draft& draft, Call call);
     void finish(Draft& draft);
     void die();
     void prepare(Draft& draft);
     void commit(Draft& draft);
+    void repeat(const Draft& draft, Outcome known);
+    bool repeated(Call& first, Outcome& known);
+    void refused(const SqlError& error);
     void linger();
     void reconnect();
 
     bool in_time() const { return Clock::now() - began_ < Millis(600); }
-    std::string pick_stream();
-    Expectation pick_expectation();
-    std::vector<Event> draw_events(const std::string& stream);
-    std::int64_t expected_version(Expectation expectation, const std::string& stream);
-    Rows call(const std::vector<Event>& events, std::int64_t expected);
-    void accept(Draft& draft, std::vector<Event> events, std::int64_t expected, const Rows& reply);
-    std::string draw_id();
 
     Connection session_;
     Dice dice_;
-    // Not from the seed: a run repeated on the same log must not repeat its ids.
-    std::mt19937_64 ids_{std::random_device{}()};
     unsigned number_;
-    long serial_ = 0;
     Clock::time_point began_;
     bool hasty_ = false;  // whether the transaction goes without pauses, and is short
+    bool alone_ = false;  // whether it is one append to streams that only such transactions touch
     std::atomic<int> pid_;
     Ledger& ledger_;
     Resolver& resolver_;
     Journal& journal_;
+    Composer composer_;
 };
 
 }  // namespace chaos
