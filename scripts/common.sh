@@ -4,11 +4,15 @@
 PG_MAJOR=${PG_MAJOR:-15}
 PG_BIN=/usr/lib/postgresql/$PG_MAJOR/bin
 
-# What building and running Tidemark takes, and what its tests take on top. The scripts that source this use them.
+# What building and running the extension takes, the C++ client, and the tests on top. The scripts that source this use
+# them.
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(g++ make "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR")
 # shellcheck disable=SC2034
-TEST_PACKAGES=(clang-format shellcheck perl libipc-run-perl libpq-dev libssl-dev pgbouncer)
+CLIENT_PACKAGES=(cmake pkgconf libpq-dev nlohmann-json3-dev)
+# shellcheck disable=SC2034
+TEST_PACKAGES=("${CLIENT_PACKAGES[@]}" clang-format shellcheck perl libipc-run-perl libssl-dev pgbouncer
+  catch2 python3-psycopg)
 
 note() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -35,11 +39,11 @@ install_packages() {
     # one. Where a machine has a policy of its own on what may start, it stays.
     no_cluster=/etc/postgresql-common/createcluster.d/tidemark.conf
     policy=/usr/sbin/policy-rc.d
-    [ ! -e $policy ] || policy=
+    [ ! -e $policy ] || grep -q tidemark $policy || policy=
     trap 'as_root rm -f $no_cluster $policy' EXIT
     as_root mkdir -p "${no_cluster%/*}"
     echo 'create_main_cluster = false' | as_root tee $no_cluster >/dev/null
-    [ -z $policy ] || { printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null; as_root chmod +x $policy; }
+    [ -z $policy ] || { printf '#!/bin/sh\n# of tidemark\nexit 101\n' | as_root tee $policy >/dev/null; as_root chmod +x $policy; }
     # A stale index of some other repository is no reason to stop; what matters is whether the packages install.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"

@@ -231,6 +231,16 @@ COMMENT ON FUNCTION @extschema@.es_blockers() IS
 
 -- Soundness ---------------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION @extschema@.es_indexed_version(stream_id text) RETURNS bigint
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'tidemark_indexed_version';
+COMMENT ON FUNCTION @extschema@.es_indexed_version(text) IS
+'For es_verify(): the version at which the index on (stream_id, version) ends a stream, 0 if it has nothing of it, null if there is no such index.';
+
+CREATE FUNCTION @extschema@.es_missing_indexes(OUT columns text, OUT is_unique boolean) RETURNS SETOF record
+    LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'tidemark_missing_indexes';
+COMMENT ON FUNCTION @extschema@.es_missing_indexes() IS
+'For es_verify(): the indexes that es_events must have and has not, by their columns.';
+
 -- The events are read from the table itself, as an index may be what is broken.
 CREATE FUNCTION @extschema@.es_verify()
     RETURNS TABLE (problem text, stream_id text, version bigint, "position" bigint, detail text, hint text)
@@ -246,13 +256,6 @@ BEGIN ATOMIC
                lead(event.version) OVER stream AS version_after
         FROM @extschema@.es_events AS event
         WINDOW stream AS (PARTITION BY event.stream_id ORDER BY event.version)
-    ), indexes AS (
-        SELECT key.columns, key.is_unique, EXISTS (
-            SELECT FROM pg_index AS index
-            WHERE index.indrelid = '@extschema@.es_events'::regclass AND index.indkey::text = key.numbers
-              AND index.indisvalid AND index.indpred IS NULL AND (index.indisunique OR NOT key.is_unique)) AS exists
-        FROM (VALUES ('position', '1', true), ('stream_id, version', '6 2', true), ('event_id', '4', true),
-                     ('category, position', '7 1', false)) AS key (columns, numbers, is_unique)
     )
     SELECT 'versions not contiguous', events.stream_id, events.version, events.position,
            format('version %s follows version %s', events.version, events.version_before),
@@ -270,27 +273,26 @@ BEGIN ATOMIC
            'Readers of one category see a part of this stream. Restore the log from a backup.'
     FROM events WHERE events.category <> events.category_before
     UNION ALL
-    SELECT 'index missing', NULL, NULL, NULL, format('on es_events (%s)', indexes.columns),
-           format('Appending and reading need it. CREATE%s INDEX ON es_events (%s).',
-                  CASE WHEN indexes.is_unique THEN ' UNIQUE' END, indexes.columns)
-    FROM indexes WHERE NOT indexes.exists
+    SELECT 'index missing', NULL, NULL, NULL, format('on es_events (%s)', missing.columns),
+           format('Appending and reading need it. CREATE%s INDEX ON %s (%s).',
+                  CASE WHEN missing.is_unique THEN ' UNIQUE' END, '@extschema@.es_events'::regclass, missing.columns)
+    FROM @extschema@.es_missing_indexes() AS missing
     UNION ALL
     -- The index tells where a stream ends, to whoever appends to it.
     SELECT 'stream end behind its events', events.stream_id, events.version, events.position,
            format('the index on (stream_id, version) is damaged: there it ends at version %s',
-                  @extschema@.es_stream_version(events.stream_id)),
-           'The next event would get a version that is taken. REINDEX TABLE es_events, or restore a backup.'
+                  @extschema@.es_indexed_version(events.stream_id)),
+           format('The next event would get a version that is taken. REINDEX TABLE %s, or restore a backup.',
+                  '@extschema@.es_events'::regclass)
     FROM events
-    WHERE events.version_after IS NULL
-      AND CASE WHEN (SELECT indexes.exists FROM indexes WHERE indexes.columns = 'stream_id, version')
-          THEN @extschema@.es_stream_version(events.stream_id) < events.version END
+    WHERE events.version_after IS NULL AND @extschema@.es_indexed_version(events.stream_id) < events.version
     UNION ALL
     -- The head is read after the events: it only rises.
     SELECT 'head behind its events', last.stream_id, last.version, last.position,
            format('the last position handed out is %s', head.position),
            'Readers do not get these events, and new ones may find their positions taken. Call es_leap().'
-    FROM (SELECT event.stream_id, event.version, event.position
-          FROM @extschema@.es_events AS event ORDER BY event.position DESC LIMIT 1) AS last,
+    FROM (SELECT events.stream_id, events.version, events.position
+          FROM events ORDER BY events.position DESC LIMIT 1) AS last,
          LATERAL (SELECT @extschema@.es_head_position() AS position WHERE last.position IS NOT NULL) AS head
     WHERE last.position > head.position
     UNION ALL
@@ -301,21 +303,30 @@ BEGIN ATOMIC
     UNION ALL
     SELECT 'wrong persistence of a table', NULL, NULL, NULL,
            format('%I is %s', relname, CASE relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END),
-           format('A crash would go unnoticed, or take the table''s rows along. ALTER TABLE %I SET %s.',
-                  relname, CASE relpersistence WHEN 'u' THEN 'LOGGED' ELSE 'UNLOGGED' END)
+           format('A crash would go unnoticed, or take the table''s rows along. ALTER TABLE %s SET %s.',
+                  pg_class.oid::regclass, CASE relpersistence WHEN 'u' THEN 'LOGGED' ELSE 'UNLOGGED' END)
     FROM pg_class
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
                   '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass)
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
     UNION ALL
-    SELECT 'table not guarded', NULL, NULL, NULL, format('trigger %I of %s', tgname, tgrelid::regclass),
-           format('It guards against changes by hand. ALTER TABLE %s ENABLE ALWAYS TRIGGER %I.',
-                  tgrelid::regclass, tgname)
-    FROM pg_trigger
-    WHERE tgfoid = '@extschema@.es_refuse_change()'::regprocedure AND tgenabled <> 'A';
+    SELECT 'table not guarded', NULL, NULL, NULL,
+           format('trigger %I of %s is %s', guard.name, guard.relation,
+                  CASE WHEN pg_trigger.oid IS NULL THEN 'missing' ELSE 'not always enabled' END),
+           'It guards against changes by hand. '
+           || CASE WHEN pg_trigger.oid IS NULL THEN 'Create it as the install script does.'
+              ELSE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I.', guard.relation, guard.name) END
+    FROM (VALUES ('@extschema@.es_events'::regclass, 'es_events_immutable'::name),
+                 ('@extschema@.es_events'::regclass, 'es_events_restored'::name),
+                 ('@extschema@.es_log_head'::regclass, 'es_log_head_immutable'::name),
+                 ('@extschema@.es_log_marker'::regclass, 'es_log_marker_immutable'::name),
+                 ('@extschema@.es_installations'::regclass, 'es_installations_immutable'::name)
+         ) AS guard (relation, name)
+    LEFT JOIN pg_trigger ON pg_trigger.tgrelid = guard.relation AND pg_trigger.tgname = guard.name
+    WHERE pg_trigger.tgenabled IS DISTINCT FROM 'A';
 END;
 COMMENT ON FUNCTION @extschema@.es_verify() IS
-'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log once.';
+'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log.';
 
 -- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ------------------------------------
 
@@ -345,7 +356,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_stream_version(text),
     @extschema@.es_read_after(bigint, bigint, text, text[], text),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
-    @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(), @extschema@.es_refuse_change()
+    @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
+    @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
     FROM PUBLIC;
 
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;

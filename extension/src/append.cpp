@@ -13,6 +13,7 @@
 #include <algorithm>
 
 extern "C" {
+#include "catalog/namespace.h"
 #include "utils/tuplestore.h"
 }
 
@@ -42,16 +43,26 @@ std::string_view category_of(const StreamWrite& write) {
     return category;
 }
 
-// Whether the error is a violation of that unique index of es_events, or of one that stands in for it: while REINDEX
-// CONCURRENTLY replaces an index, or where it was interrupted, there are two.
-bool violates(const pg_error& error, Relation events, Oid index) {
+enum class Taken { NOTHING, EVENT_ID, VERSION, POSITION };
+
+// What the error says was taken already, by the index of es_events that it names. While REINDEX CONCURRENTLY replaces an
+// index, or where it was interrupted, that may be one that stands in for the known one.
+Taken taken_by(const pg_error& error, Relation events) {
     const ErrorData* data = error.data;
     if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || data->constraint_name == nullptr ||
-        data->table_name == nullptr || strcmp(data->table_name, RelationGetRelationName(events)) != 0)
-        return false;
+        data->table_name == nullptr || data->schema_name == nullptr)
+        return Taken::NOTHING;
     return pg_call([&] {
-        const Oid violated = get_relname_relid(data->constraint_name, RelationGetNamespace(events));
-        return OidIsValid(violated) && has_same_keys(violated, index);
+        const Oid schema = get_namespace_oid(data->schema_name, true);
+        if (schema != RelationGetNamespace(events) || strcmp(data->table_name, RelationGetRelationName(events)) != 0)
+            return Taken::NOTHING;
+        const Oid violated = get_relname_relid(data->constraint_name, schema);
+        if (!list_member_oid(RelationGetIndexList(events), violated)) return Taken::NOTHING;
+        const EventIndexes& known = event_indexes(events);
+        if (have_same_keys(violated, known.by_event_id)) return Taken::EVENT_ID;
+        if (have_same_keys(violated, known.by_stream)) return Taken::VERSION;
+        if (have_same_keys(violated, known.by_position)) return Taken::POSITION;
+        return Taken::NOTHING;
     });
 }
 
@@ -65,24 +76,28 @@ void store(Relation events, const Append& append) {
     try {
         pg_call([&] { write_events(events, append); });
     } catch (const pg_error& error) {
-        const EventIndexes& indexes = event_indexes(events);
-        if (violates(error, events, indexes.by_event_id))
-            throw event_id_taken("The log holds the id of one of these events already, or two of them have the same.");
-        if (violates(error, events, indexes.by_stream))
-            throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
-                            "a trigger appended to the stream being appended to",
-                            "It took the version of the event that it was called for.",
-                            "Append to the same stream from an AFTER trigger.");
-        if (violates(error, events, indexes.by_position)) throw head_behind();
-        throw;
+        switch (taken_by(error, events)) {
+            case Taken::EVENT_ID:
+                throw event_id_taken(
+                    "The log holds the id of one of these events already, or two of them have the same.");
+            case Taken::VERSION:
+                throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION,
+                                "a trigger appended to the stream being appended to",
+                                "It took the version of the event that it was called for.",
+                                "Append to the same stream from an AFTER trigger.");
+            case Taken::POSITION:
+                throw head_behind();
+            case Taken::NOTHING:
+                throw;
+        }
     }
 }
 
-Relation lock_streams(const LogTables& tables, std::span<const StreamWrite> writes) {
+void lock(const LogTables& tables, std::span<const StreamWrite> writes) {
     auto* locks = static_cast<StreamLock*>(palloc((writes.size() + 1) * sizeof(StreamLock)));
     for (size_t i = 0; i < writes.size(); i++)
         locks[i] = StreamLock(writes[i].stream_id, writes[i].events.empty() ? ShareLock : ExclusiveLock);
-    return open_and_lock(tables.events, {locks, writes.size()});
+    lock_streams(tables, {locks, writes.size()});
 }
 
 bool is_expected(const StreamWrite& write) { return matches(write.expected_version, write.tail.version); }
@@ -110,7 +125,7 @@ void check_expectations(std::span<const StreamWrite> writes) {
 void write(const LogTables& tables, Relation events, const Append& append) {
     int64 total = 0;
     for (StreamWrite& write : append.writes) {
-        write.category = category_of(write);
+        if (!write.events.empty() || write.tail.version > 0) write.category = category_of(write);
         write.result = {};
         write.result.last_version = write.tail.version + std::ssize(write.events);
         total += std::ssize(write.events);
@@ -135,7 +150,8 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 // The order matters: the streams' locks before their versions are read, the positions last before the events are
 // stored. So a conflict leaves no gap in the log, and within a stream position order is version order.
 void run(const LogTables& tables, const Append& append) {
-    Relation events = lock_streams(tables, append.writes);
+    lock(tables, append.writes);
+    Relation events = table_open(tables.events, RowExclusiveLock);
     const SnapshotScope snapshot;
     for (StreamWrite& write : append.writes) write.tail = find_tail(events, write.stream_id);
     const bool repeated = may_be_repeated(append.writes) && find_original(events, append.writes);

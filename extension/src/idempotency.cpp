@@ -46,16 +46,25 @@ bool same_place(TupleTableSlot* row, const StreamWrite& write, int64 place, int6
            matches(write.expected_version, write.result.first_version - 1);
 }
 
-// The version of the stream's last event below the position. Nobody can have appended to the stream between the check
-// and the end of an append that relied on it, so for one that got that position it is the version it found.
-int64 version_below(Relation events, const StreamWrite& write, int64 position) {
-    const ScanKeyData key = text_key(1, BTEqualStrategyNumber, write.stream_id);
-    EventScan scan(events, event_indexes(events).by_stream, &key, 1, BackwardScanDirection);
-    int64 version = 0;
-    while (version == 0 && scan.next())
-        if (scan.position() < position) version = DatumGetInt64(event_value(scan.row(), VERSION));
+int64 position_of(Relation events, std::string_view stream_id, int64 version) {
+    const ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, stream_id),
+                                bigint_key(2, BTEqualStrategyNumber, version)};
+    EventScan scan(events, event_indexes(events).by_stream, keys, 2);
+    const int64 position = scan.next() ? scan.position() : 0;
     scan.end();
-    return version;
+    return position;
+}
+
+// The version of the stream's last event below the position. Nobody can have appended to the stream between the check
+// and the end of an append that relied on it, so for one that got that position it is the version it found. Positions
+// rise with versions.
+int64 version_below(Relation events, const StreamWrite& write, int64 position) {
+    int64 below = 0, above = write.tail.version + 1;
+    while (above - below > 1) {
+        const int64 middle = below + (above - below) / 2;
+        (position_of(events, write.stream_id, middle) < position ? below : above) = middle;
+    }
+    return below;
 }
 
 const char* describe(TupleTableSlot* row) {

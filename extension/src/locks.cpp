@@ -12,11 +12,11 @@ namespace tidemark {
 
 namespace {
 
-// A transaction that has locked this many streams one by one locks them all at once instead: the lock table is shared
-// by the whole cluster and holds about max_locks_per_transaction (64) for each connection.
+// A transaction that would lock more streams one by one locks them all at once instead: the lock table is shared by the
+// whole cluster and holds about max_locks_per_transaction (64) for each connection.
 constexpr int STREAM_LOCKS_PER_TRANSACTION = 1000;
 
-// Locks granted in this transaction, or somewhat more: those of a rolled-back savepoint are gone but stay counted.
+// Locks granted in this transaction, or more: those that a rolled-back savepoint has released stay counted.
 int& granted_stream_locks() {
     static LocalTransactionId transaction = InvalidLocalTransactionId;
     static int granted;
@@ -27,10 +27,57 @@ int& granted_stream_locks() {
     return granted;
 }
 
+// Exact, and slow: looks through all locks of the cluster.
+int count_stream_locks() {
+    const LockData* held = GetLockStatusData();
+    return static_cast<int>(std::count_if(held->locks, held->locks + held->nelements, [](const LockInstanceData& lock) {
+        return lock.pid == MyProcPid && lock.holdMask != 0 && lock.locktag.locktag_type == LOCKTAG_ADVISORY &&
+               lock.locktag.locktag_field4 == static_cast<uint16>(LockKind::STREAM);
+    }));
+}
+
+// Whoever holds the stream exclusively need not share it.
+bool holds(const StreamLock& lock) {
+    const LOCKTAG tag = lock_tag(LockKind::STREAM, lock.key);
+    return compat::holds_lock(tag, ExclusiveLock) || (lock.mode == ShareLock && compat::holds_lock(tag, ShareLock));
+}
+
 void acquire(const StreamLock& lock) {
     const LOCKTAG tag = lock_tag(LockKind::STREAM, lock.key);
+    if (lock.mode == ShareLock && holds(lock)) return;
     if (LockAcquire(&tag, lock.mode, false, false) == LOCKACQUIRE_OK) granted_stream_locks()++;
 }
+
+bool fit_one_by_one(std::span<const StreamLock> locks) {
+    int& granted = granted_stream_locks();
+    if (std::ssize(locks) <= STREAM_LOCKS_PER_TRANSACTION - granted) return true;
+    granted = count_stream_locks();
+    return std::ssize(locks) - std::count_if(locks.begin(), locks.end(), holds) <=
+           STREAM_LOCKS_PER_TRANSACTION - granted;
+}
+
+// All streams at once are locked by a lock on es_installations, a table that nobody has to maintain or wait for. Whoever
+// locks streams one by one holds a lock on it too, of a mode that conflicts with the one for all where the streams' own
+// locks would: those who write exclude all others, those who only check do not exclude one another.
+struct AllStreams {
+    AllStreams(const LogTables& tables, std::span<const StreamLock> locks)
+        : table(tables.installations), writes(std::any_of(locks.begin(), locks.end(), [](const StreamLock& lock) {
+              return lock.mode == ExclusiveLock;
+          })) {}
+
+    void lock_for_some() const { LockRelationOid(table, writes ? RowExclusiveLock : RowShareLock); }
+    void lock_for_all() const { LockRelationOid(table, writes ? ExclusiveLock : ShareLock); }
+
+    // Asked of the lock manager each time, not remembered: a rolled-back savepoint may have taken the lock with it.
+    bool are_locked() const {
+        LOCKTAG tag;
+        SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+        return compat::holds_lock(tag, ExclusiveLock) || (!writes && compat::holds_lock(tag, ShareLock));
+    }
+
+    const Oid table;
+    const bool writes;
+};
 
 }  // namespace
 
@@ -46,30 +93,29 @@ StreamLock::StreamLock(std::string_view stream_id, LOCKMODE mode)
                               static_cast<int>(stream_id.size()), 0)),
       mode(mode) {}
 
-Relation open_and_lock(Oid events, std::span<StreamLock> locks) {
-    const int left = STREAM_LOCKS_PER_TRANSACTION - granted_stream_locks();
-    const bool all = static_cast<int64>(locks.size()) > left;
-    // Before RowExclusiveLock: two that hold that one and then want this would deadlock. Asked for each time, not
-    // remembered: a rolled-back savepoint may have taken the lock with it.
-    if (all) LockRelationOid(events, ShareRowExclusiveLock);
-    Relation relation = table_open(events, RowExclusiveLock);
-    if (!all) {
-        std::sort(locks.begin(), locks.end(),
-                  [](const StreamLock& one, const StreamLock& other) { return one.key < other.key; });
-        for (const StreamLock& lock : locks) acquire(lock);
+void lock_streams(const LogTables& tables, std::span<StreamLock> locks) {
+    const AllStreams all(tables, locks);
+    const bool many = std::ssize(locks) > STREAM_LOCKS_PER_TRANSACTION - granted_stream_locks();
+    if (many && all.are_locked()) return;
+    if (many && !fit_one_by_one(locks)) {
+        all.lock_for_all();
+        return;
     }
-    return relation;
+    all.lock_for_some();
+    // Of two streams whose keys are equal the one that is written to first: the lock is not to be raised.
+    std::sort(locks.begin(), locks.end(), [](const StreamLock& one, const StreamLock& other) {
+        return one.key != other.key ? one.key < other.key : one.mode > other.mode;
+    });
+    for (const StreamLock& lock : locks) acquire(lock);
 }
 
-void lock_stream(Relation events, const StreamLock& lock) {
-    if (granted_stream_locks() < STREAM_LOCKS_PER_TRANSACTION) {
-        acquire(lock);
-    } else if (!compat::holds_lock(lock_tag(LockKind::STREAM, lock.key), lock.mode) &&
-               !CheckRelationLockedByMe(events, ShareRowExclusiveLock, false)) {
+void lock_stream(const LogTables& tables, StreamLock lock) {
+    const std::span<StreamLock> locks(&lock, 1);
+    if (!AllStreams(tables, locks).are_locked() && !fit_one_by_one(locks))
         throw sql_error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many streams locked in one transaction",
                         "It has locked " + std::to_string(granted_stream_locks()) + ".",
                         "Lock fewer, or append without locking first: an append locks its stream itself.");
-    }
+    lock_streams(tables, locks);
 }
 
 }  // namespace tidemark

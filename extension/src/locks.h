@@ -2,7 +2,7 @@
 // server's own advisory lock functions use 1 and 2), and go with the transaction, also with a prepared one.
 #pragma once
 
-#include "pg_compat.h"
+#include "log_tables.h"
 
 #include <span>
 #include <string_view>
@@ -37,12 +37,11 @@ struct StreamLock {
     LOCKMODE mode;
 };
 
-// Opens es_events with RowExclusiveLock, kept to the end of the transaction, and takes the locks, in one order for all,
-// so that transactions that want the same streams wait for one another instead of deadlocking. A transaction of very
-// many streams locks them all at once instead, by a lock on the table that conflicts with RowExclusiveLock.
-Relation open_and_lock(Oid events, std::span<StreamLock> locks);
+// Takes the locks until the transaction ends, in one order for all, so that calls that want the same streams wait for
+// one another instead of deadlocking. A transaction of very many streams locks them all at once instead.
+void lock_streams(const LogTables& tables, std::span<StreamLock> locks);
 
-// Takes one more lock; throws 54000 (program_limit_exceeded) where that would take a lock on all streams.
-void lock_stream(Relation events, const StreamLock& lock);
+// Takes one lock; throws 54000 (program_limit_exceeded) where it would have to lock all streams.
+void lock_stream(const LogTables& tables, StreamLock lock);
 
 }  // namespace tidemark

@@ -82,12 +82,6 @@ EventIndexes find_indexes(Relation events) {
         index_close(index, AccessShareLock);
     }
     list_free(oids);
-    if (!OidIsValid(found.by_position) || !OidIsValid(found.by_stream) || !OidIsValid(found.by_event_id) ||
-        !OidIsValid(found.by_category))
-        throw sql_error(ERRCODE_UNDEFINED_OBJECT, "an index of es_events is missing",
-                        "There must be valid indexes on (position), (stream_id, version), (event_id), all three "
-                        "unique, and (category, position).",
-                        "Create it again, or REINDEX the one that is invalid.");
     return found;
 }
 
@@ -109,7 +103,7 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
     return tables;
 }
 
-const EventIndexes& event_indexes(Relation events) {
+const EventIndexes& present_indexes(Relation events) {
     while (!indexes_known) {
         const uint64 before = invalidations;
         indexes = find_indexes(events);
@@ -118,11 +112,21 @@ const EventIndexes& event_indexes(Relation events) {
     return indexes;
 }
 
-bool has_same_keys(Oid one, Oid other) {
+const EventIndexes& event_indexes(Relation events) {
+    const EventIndexes& present = present_indexes(events);
+    if (!OidIsValid(present.by_position) || !OidIsValid(present.by_stream) || !OidIsValid(present.by_event_id) ||
+        !OidIsValid(present.by_category))
+        throw sql_error(ERRCODE_UNDEFINED_OBJECT, "an index of es_events is missing",
+                        "There must be valid indexes on (position), (stream_id, version), (event_id), all three "
+                        "unique, and (category, position).",
+                        "Create it again, or REINDEX the one that is invalid.");
+    return present;
+}
+
+bool have_same_keys(Oid one, Oid other) {
     Relation first = index_open(one, AccessShareLock);
     Relation second = index_open(other, AccessShareLock);
     const bool same =
-        first->rd_index->indrelid == second->rd_index->indrelid &&
         first->rd_index->indnkeyatts == second->rd_index->indnkeyatts &&
         std::equal(first->rd_index->indkey.values, first->rd_index->indkey.values + first->rd_index->indnkeyatts,
                    second->rd_index->indkey.values) &&

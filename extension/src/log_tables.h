@@ -42,8 +42,11 @@ const LogTables& log_tables(FunctionCallInfo fcinfo);
 // The indexes of es_events, which must be open and locked: an index cannot be dropped while its table is. Cached.
 const EventIndexes& event_indexes(Relation events);
 
-// Whether two indexes of es_events are alike but for their names, their validity and where they lie.
-bool has_same_keys(Oid one, Oid other);
+// The same, where some may be missing: InvalidOid.
+const EventIndexes& present_indexes(Relation events);
+
+// Whether two indexes of es_events are on the same columns.
+bool have_same_keys(Oid one, Oid other);
 
 // The column's value in a row of es_events. Never null: these columns are declared so.
 inline Datum event_value(TupleTableSlot* slot, EventColumn column) {

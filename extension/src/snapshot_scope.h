@@ -13,9 +13,9 @@ class SnapshotScope {
     Snapshot get() const { return GetActiveSnapshot(); }
 };
 
-// The statement's own snapshot, or one of this moment where the statement has waited here for the table to be altered:
-// that may have written all rows anew, and the older snapshot would see none of them. Under REPEATABLE READ the
-// transaction's snapshot stays; that it may see nothing of an altered table is PostgreSQL's rule.
+// The statement's own snapshot, or one of this moment where the table was written anew since, as by an ALTER TABLE that
+// the statement has waited for: the older snapshot may see none of the rows. Throws 40001 where the snapshot cannot be
+// another: under REPEATABLE READ and in parallel queries.
 class StatementSnapshot {
   public:
     explicit StatementSnapshot(Relation table);

@@ -12,9 +12,9 @@ extern "C" {
 
 namespace tidemark {
 
-StreamTail find_tail(Relation events, std::string_view stream_id) {
+StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id) {
     const ScanKeyData key = text_key(1, BTEqualStrategyNumber, stream_id);
-    EventScan scan(events, event_indexes(events).by_stream, &key, 1, BackwardScanDirection);
+    EventScan scan(events, by_stream, &key, 1, BackwardScanDirection);
     StreamTail tail = {0, 0, nullptr};
     if (scan.next()) {
         tail.version = DatumGetInt64(event_value(scan.row(), VERSION));
@@ -53,8 +53,9 @@ TIDEMARK_FUNCTION(tidemark_lock_stream) {
     return pg_call([&] {
         require_read_write("es_lock_stream()");
         const std::string_view stream_id = stream_argument(fcinfo);
-        Relation events = table_open(log_tables(fcinfo).events, RowExclusiveLock);
-        lock_stream(events, {stream_id, ExclusiveLock});
+        const LogTables& tables = log_tables(fcinfo);
+        lock_stream(tables, {stream_id, ExclusiveLock});
+        Relation events = table_open(tables.events, RowExclusiveLock);
         // The statement's snapshot may be older than the lock.
         const SnapshotScope snapshot;
         const StreamTail tail = find_tail(events, stream_id);

@@ -243,3 +243,8 @@ COMMIT;
 SELECT count(*) FROM es_streams WHERE category = 'gone';
 SELECT es_safe_position() = es_head_position() AS released;
 SELECT * FROM es_verify();
+
+-- A check alone asks for no category.
+SELECT stream_id, last_version FROM es_append_streams('[{"stream": "-5", "expected": "no stream"}]');
+SELECT stream_id, last_version FROM es_append_events('-5', '[]', es_no_stream());
+SELECT stream_id FROM es_append_streams('[{"stream": "-5", "events": [{"type": "A"}]}]');

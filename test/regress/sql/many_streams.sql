@@ -43,6 +43,30 @@ SELECT es_lock_stream('lock-7');
 SELECT es_lock_stream('lock-1001');
 \echo :SQLSTATE
 ROLLBACK;
+-- All streams are locked at once, by a lock on es_installations, only for more than 1,000: not for locks that are held
+-- already, and not for those that a caught error has released.
+CREATE VIEW locked_at_once AS
+SELECT count(*) > 0 AS locked FROM pg_locks
+WHERE pid = pg_backend_pid() AND relation = 'es_installations'::regclass AND mode IN ('ShareLock', 'ExclusiveLock');
+BEGIN;
+SELECT count(*) FROM generate_series(1, 2) AS round, generate_series(1, 600) AS n, es_append('twice-' || n, 'A');
+SELECT count(*) FROM es_append_streams((
+    SELECT jsonb_agg(jsonb_build_object('stream', 'twice-' || n)) FROM generate_series(1, 1000) AS n));
+DO $$
+BEGIN
+    FOR n IN 1 .. 1100 LOOP
+        BEGIN
+            PERFORM es_append('caught-' || n, 'A', expected_version => 7);
+        EXCEPTION WHEN SQLSTATE 'TM001' THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+SELECT last_version FROM es_append('twice-1', 'A');
+SELECT * FROM locked_at_once;
+SELECT last_version FROM es_append('twice-1001', 'A');
+SELECT * FROM locked_at_once;
+ROLLBACK;
 -- As many appends to one stream, in one transaction.
 BEGIN;
 SELECT count(*), max(last_version) FROM generate_series(1, 10000) AS n, es_append('hot-1', 'Tick', to_jsonb(n));

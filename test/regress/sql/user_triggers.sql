@@ -124,3 +124,24 @@ SELECT pg_temp.attempt($$SELECT es_append('quiet-1', 'Veto')$$) AS quiet,
 SELECT * FROM es_verify();
 SET client_min_messages = warning;
 DROP SCHEMA shop CASCADE;
+
+-- What a trigger violates elsewhere reaches the caller as it is, whatever it is called there.
+CREATE SCHEMA archive;
+CREATE TABLE archive.es_events (LIKE es_events INCLUDING ALL);
+CREATE FUNCTION archive_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO archive.es_events SELECT NEW.*;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER archive AFTER INSERT ON es_events FOR EACH ROW EXECUTE FUNCTION archive_event();
+SELECT last_version FROM es_append('archived-1', 'A', event_id => '0195a7b0-0000-7000-8000-00000000000a');
+UPDATE archive.es_events SET event_id = '0195a7b0-0000-7000-8000-00000000000b', position = -1;
+SELECT last_version FROM es_append('archived-1', 'A', event_id => '0195a7b0-0000-7000-8000-00000000000b');
+CREATE TABLE orders (n integer);
+ALTER INDEX archive.es_events_event_id_key RENAME TO orders;
+SELECT last_version FROM es_append('archived-1', 'A', event_id => '0195a7b0-0000-7000-8000-00000000000b');
+DROP SCHEMA archive CASCADE;
+DROP TABLE orders;
+DROP TRIGGER archive ON es_events;
+DROP FUNCTION archive_event;

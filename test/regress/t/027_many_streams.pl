@@ -100,6 +100,28 @@ note("$calls calls");
 cmp_ok($calls, '>', 100, '8 sessions that write to and check 3 to 5 of 10 streams in any order meet no deadlock')
     or diag($said);
 
+# Ids whose locks have the same key: the one that is written to is locked first.
+($said) = race([ 'equal keys', <<'SQL', '-c', 4, '-j', 2, '-t', 200 ]);
+SELECT * FROM es_append_streams('[{"stream": "order-a00001"}, {"stream": "A3SdAaIN-6nX", "events": [{"type": "T"}]}]');
+SQL
+is(processed($said), 800, 'calls that check one stream and write to another whose lock is the same meet no deadlock')
+    or diag($said);
+
+# A large call does not wait for what maintains the table, nor that for it.
+my $snapshot = session($node);
+$snapshot->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+my $build = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+        'CREATE INDEX CONCURRENTLY ON es_events (recorded_at)' ], '<', \undef, '>&', \my $built);
+$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_progress_create_index
+    WHERE phase = 'waiting for old snapshots'}) or die 'the index is not built';
+my $large = q{SELECT count(*) FROM es_append_streams((SELECT jsonb_agg(jsonb_build_object(
+    'stream', 'beside-' || n, 'events', '[{"type": "T"}]'::jsonb)) FROM generate_series(1, 1001) AS n))};
+is(outcome($node, "SET lock_timeout = '20s'; $large"), 1001,
+    'a call of 1,001 streams is made while an index is created concurrently');
+$snapshot->query_safe('COMMIT');
+$snapshot->quit;
+ok($build->finish, '... which is finished') or diag($built);
+
 # Large calls wait for all others, and all others for them.
 my @said = race(
     [ 'large', sprintf($call, '1100, 1500'), '-c', 3, '-j', 1, '-t', 6 ],
