@@ -43,7 +43,10 @@ install_packages() {
     trap 'as_root rm -f $no_cluster $policy' EXIT
     as_root mkdir -p "${no_cluster%/*}"
     echo 'create_main_cluster = false' | as_root tee $no_cluster >/dev/null
-    [ -z $policy ] || { printf '#!/bin/sh\n# of tidemark\nexit 101\n' | as_root tee $policy >/dev/null; as_root chmod +x $policy; }
+    if [ -n "$policy" ]; then
+      printf '#!/bin/sh\n# of tidemark\nexit 101\n' | as_root tee $policy >/dev/null
+      as_root chmod +x $policy
+    fi
     # A stale index of some other repository is no reason to stop; what matters is whether the packages install.
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"

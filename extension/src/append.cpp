@@ -45,8 +45,8 @@ std::string_view category_of(const StreamWrite& write) {
 
 enum class Taken { NOTHING, EVENT_ID, VERSION, POSITION };
 
-// What the error says was taken already, by the index of es_events that it names. While REINDEX CONCURRENTLY replaces an
-// index, or where it was interrupted, that may be one that stands in for the known one.
+// What the error says was taken already, by the index of es_events that it names. While REINDEX CONCURRENTLY replaces
+// an index, or where it was interrupted, that may be one that stands in for the known one.
 Taken taken_by(const pg_error& error, Relation events) {
     const ErrorData* data = error.data;
     if (error.sqlstate() != ERRCODE_UNIQUE_VIOLATION || data->constraint_name == nullptr ||

@@ -56,9 +56,9 @@ bool fit_one_by_one(std::span<const StreamLock> locks) {
            STREAM_LOCKS_PER_TRANSACTION - granted;
 }
 
-// All streams at once are locked by a lock on es_installations, a table that nobody has to maintain or wait for. Whoever
-// locks streams one by one holds a lock on it too, of a mode that conflicts with the one for all where the streams' own
-// locks would: those who write exclude all others, those who only check do not exclude one another.
+// All streams at once are locked by a lock on es_installations, a table that nobody has to maintain or wait for.
+// Whoever locks streams one by one holds a lock on it too, of a mode that conflicts with the one for all where the
+// streams' own locks would: those who write exclude all others, those who only check do not exclude one another.
 struct AllStreams {
     AllStreams(const LogTables& tables, std::span<const StreamLock> locks)
         : table(tables.installations), writes(std::any_of(locks.begin(), locks.end(), [](const StreamLock& lock) {

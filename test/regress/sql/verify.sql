@@ -43,11 +43,13 @@ SELECT detail, hint FROM found WHERE problem = 'index missing';
 ROLLBACK;
 -- Each of the others.
 BEGIN;
+SELECT es_indexed_version('order-2'), es_indexed_version('order-3'), es_indexed_version('');
 ALTER TABLE es_events DROP CONSTRAINT es_events_event_id_key;
 SELECT problem, detail FROM found;
 ALTER TABLE es_events DROP CONSTRAINT es_events_pkey;
 DROP INDEX es_events_category_position_idx;
 SELECT problem, detail FROM found ORDER BY detail;
+SELECT * FROM es_missing_indexes() ORDER BY columns;
 CREATE UNIQUE INDEX ON es_events (event_id) INCLUDE (position);
 CREATE INDEX ON es_events USING brin (category, position);
 SELECT problem, detail FROM found ORDER BY detail;
