@@ -91,13 +91,16 @@ sub start
     return sub { $run->finish; return $out . $err };
 }
 
-# With appenders that are prepared all the time, so many that the log head needs a further page. They hold the line.
+# With appenders that are prepared all the time, so many that the log head needs a further page. They hold the line, and
+# two tables locked.
 my $held = 70;
 my $line = $node->safe_psql('postgres', join '', map {
     "BEGIN; SELECT CASE $_ WHEN 1 THEN first_position - 1 END FROM es_append('held-$_', 'Held');\n"
     . "PREPARE TRANSACTION 'held-$_';\n" } 1 .. $held) =~ s/\n//gr;
 cmp_ok($node->safe_psql('postgres', overflow_entries), '>', 0, 'the log head needs a further page');
-for my $command ((map { gentle($_) } @tables), (map { waiting($_) } grep { $_ ne 'es_events' } @tables)) {
+my @locked = qw(es_events es_installations);
+my @free = grep { my $table = $_; !grep { $_ eq $table } @locked } @tables;
+for my $command ((map { gentle($_) } @tables), (map { waiting($_) } @free)) {
     maintained($command);
     is($node->safe_psql('postgres',
             q{SELECT es_safe_position(), (SELECT count(*) FROM es_blockers() WHERE gid ~ '^held')}),
@@ -110,7 +113,7 @@ $load->await(appends => 50, reads => 50);
 # With none but those of the load
 
 my $by_type = 'CREATE INDEX CONCURRENTLY by_type ON es_events (event_type, position)';
-for my $command (waiting('es_events'),
+for my $command ((map { waiting($_) } @locked),
     $by_type,
     q{ALTER TABLE es_events ADD COLUMN tenant text DEFAULT 'nobody'},
     'ALTER TABLE es_events ADD COLUMN size integer GENERATED ALWAYS AS (length(data::text)) STORED',
@@ -142,7 +145,7 @@ SKIP: {
 # appends have to respect.
 
 $node->safe_psql('postgres', q{BEGIN; SELECT es_append('held-1', 'Held'); PREPARE TRANSACTION 'held'});
-for my $command (waiting('es_events'), $by_type, 'ALTER TABLE es_events ADD COLUMN tenant text') {
+for my $command ((map { waiting($_) } @locked), $by_type, 'ALTER TABLE es_events ADD COLUMN tenant text') {
     is(outcome($node, "SET lock_timeout = '50ms'; $command"), '55P03: canceling statement due to lock timeout',
         "$command waits for an appender");
 }
