@@ -41,7 +41,7 @@ quickstart: ## build, install, and run Tidemark on this machine's package histor
 lint: ## the static checks of scripts/check alone
 	scripts/lint
 format: ## format the C++ sources
-	clang-format -i $$(find extension/src test -name '*.cpp' -o -name '*.h')
+	clang-format -i $$(find bench client extension/src test -name '*.cpp' -o -name '*.h' -o -name '*.hpp')
 help: ## list the targets
 	@echo 'all              build the extension (default)'
 	@echo 'install          install it into the PostgreSQL that PG_CONFIG names'

@@ -338,7 +338,11 @@ DECLARE
 BEGIN
     FOREACH role IN ARRAY ARRAY['tidemark_reader', 'tidemark_writer', 'tidemark_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
-            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+            BEGIN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- another database makes its log at this moment
+            END;
         END IF;
     END LOOP;
 END

@@ -1,0 +1,16 @@
+// The whole of the client.
+#pragma once
+
+#include <tidemark/aggregate.hpp>
+#include <tidemark/command.hpp>
+#include <tidemark/connection.hpp>
+#include <tidemark/error.hpp>
+#include <tidemark/event.hpp>
+#include <tidemark/events.hpp>
+#include <tidemark/operations.hpp>
+#include <tidemark/pipeline.hpp>
+#include <tidemark/pool.hpp>
+#include <tidemark/rows.hpp>
+#include <tidemark/transaction.hpp>
+#include <tidemark/typed.hpp>
+#include <tidemark/uuid.hpp>

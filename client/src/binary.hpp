@@ -1,0 +1,36 @@
+// Values in the server's binary format.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <cstdint>
+#include <string>
+
+#include <tidemark/event.hpp>
+
+namespace tidemark::detail {
+
+inline bool is_null(const PGresult* result, int row, int column) { return PQgetisnull(result, row, column) != 0; }
+
+// Numbers are big-endian, of the value's own length. NULL reads as 0.
+inline std::int64_t integer_at(const PGresult* result, int row, int column) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(PQgetvalue(result, row, column));
+    const int length = PQgetlength(result, row, column);
+    std::uint64_t number = length > 0 && (bytes[0] & 0x80) ? ~std::uint64_t{0} : 0;
+    for (int i = 0; i < length; i++) number = number << 8 | bytes[i];
+    return static_cast<std::int64_t>(number);
+}
+
+inline std::string text_at(const PGresult* result, int row, int column) {
+    return {PQgetvalue(result, row, column), static_cast<std::size_t>(PQgetlength(result, row, column))};
+}
+
+// A jsonb is its text after a byte for the version of the format.
+inline std::string jsonb_at(const PGresult* result, int row, int column) {
+    return text_at(result, row, column).erase(0, 1);
+}
+
+Uuid uuid_at(const PGresult* result, int row, int column);
+Timestamp timestamp_at(const PGresult* result, int row, int column);
+
+}  // namespace tidemark::detail

@@ -1,0 +1,112 @@
+#include "statements.hpp"
+
+#include "binary.hpp"
+
+namespace tidemark::detail {
+
+namespace {
+
+constexpr const char* EVENT_COLUMNS =
+    "position, version, recorded_at, event_id, schema_version, stream_id, category, event_type, data, metadata";
+constexpr const char* RESULT_COLUMNS =
+    "stream_id, first_version, last_version, first_position, last_position, is_duplicate";
+
+// "schema". with its quotes doubled, or nothing.
+std::string qualifier(const std::string& schema) {
+    if (schema.empty()) return "";
+    std::string quoted = "\"";
+    for (const char character : schema) {
+        if (character == '"') quoted += '"';
+        quoted += character;
+    }
+    return quoted + "\".";
+}
+
+std::string dump(const json& value) {
+    try {
+        return value.dump();
+    } catch (const json::exception& problem) {
+        throw usage_error(std::string("not JSON in UTF-8: ") + problem.what());
+    }
+}
+
+}  // namespace
+
+Statements::Statements(const std::string& schema) {
+    const std::string in = qualifier(schema);
+    const auto events = [&](const std::string& call) {
+        return "SELECT " + std::string(EVENT_COLUMNS) + " FROM " + in + call;
+    };
+    const auto results = [&](const std::string& call) {
+        return "SELECT " + std::string(RESULT_COLUMNS) + " FROM " + in + call;
+    };
+    append = {
+        "tidemark_append",
+        results("es_append($1::text, $2::text, $3::jsonb, $4::jsonb, $5::bigint, $6::uuid, $7::text, $8::integer)"),
+        Effect::lasting};
+    append_events = {"tidemark_append_events", results("es_append_events($1::text, $2::jsonb, $3::bigint, $4::text)"),
+                     Effect::lasting};
+    append_streams = {"tidemark_append_streams", results("es_append_streams($1::jsonb, $2::text)"), Effect::lasting};
+    read_stream = {"tidemark_read_stream", events("es_read_stream($1::text, $2::bigint, $3::bigint, $4::boolean)")};
+    read_streams = {"tidemark_read_streams", events("es_read_streams($1::text[])")};
+    read_after = {"tidemark_read_after",
+                  events("es_read_after($1::bigint, $2::bigint, $3::text, $4::text[], $5::text)")};
+    stream_version = {"tidemark_stream_version", "SELECT " + in + "es_stream_version($1::text)"};
+    safe_position = {"tidemark_safe_position", "SELECT " + in + "es_safe_position()"};
+    head_position = {"tidemark_head_position", "SELECT " + in + "es_head_position()"};
+    lock_stream = {"tidemark_lock_stream", "SELECT " + in + "es_lock_stream($1::text)"};
+    any_of_events = {"tidemark_any_of_events",
+                     "SELECT count(*) FROM " + in + "es_events WHERE event_id = ANY($1::uuid[])"};
+}
+
+std::string to_json(std::span<const NewEvent> events) {
+    std::string text = "[";
+    for (const NewEvent& event : events) {
+        if (text.size() > 1) text += ',';
+        text += "{\"type\":" + dump(event.type) + ",\"data\":" + dump(event.data) +
+                ",\"metadata\":" + dump(event.metadata) + ",\"id\":\"" + event.id.to_string() +
+                "\",\"schema_version\":" + std::to_string(event.schema_version) + "}";
+    }
+    return text + "]";
+}
+
+std::string to_json(std::span<const StreamWrite> writes) {
+    std::string text = "[";
+    for (const StreamWrite& write : writes) {
+        if (text.size() > 1) text += ',';
+        text += "{\"stream\":" + dump(write.stream) + ",\"expected\":" + std::to_string(write.expected.number());
+        if (write.category) text += ",\"category\":" + dump(*write.category);
+        text += ",\"events\":" + to_json(write.events) + "}";
+    }
+    return text + "]";
+}
+
+Parameter nullable(const std::optional<std::string_view>& text) {
+    return text ? Parameter(*text) : Parameter(std::nullopt);
+}
+
+std::vector<Parameter> append_parameters(std::string_view stream, std::span<const NewEvent> events,
+                                         ExpectedVersion expected, const std::optional<std::string_view>& category) {
+    if (events.size() != 1) return {stream, to_json(events), expected.number(), nullable(category)};
+    const NewEvent& event = events.front();
+    return {stream,   event.type,         event.data,          event.metadata, expected.number(),
+            event.id, nullable(category), event.schema_version};
+}
+
+std::vector<Event> to_events(const PGresult* result) {
+    std::vector<Event> events;
+    events.reserve(static_cast<std::size_t>(PQntuples(result)));
+    for (int row = 0; row < PQntuples(result); row++)
+        events.push_back({integer_at(result, row, 0), integer_at(result, row, 1), timestamp_at(result, row, 2),
+                          uuid_at(result, row, 3), static_cast<int>(integer_at(result, row, 4)),
+                          text_at(result, row, 5), text_at(result, row, 6), text_at(result, row, 7),
+                          jsonb_at(result, row, 8), jsonb_at(result, row, 9)});
+    return events;
+}
+
+AppendResult to_append_result(const PGresult* result, int row) {
+    return {text_at(result, row, 0),    integer_at(result, row, 2), integer_at(result, row, 1),
+            integer_at(result, row, 3), integer_at(result, row, 4), integer_at(result, row, 5) != 0};
+}
+
+}  // namespace tidemark::detail

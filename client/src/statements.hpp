@@ -1,0 +1,33 @@
+// The SQL calls of the extension.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "session.hpp"
+
+namespace tidemark::detail {
+
+struct Statements {
+    // The schema of the extension; empty: the search_path finds it.
+    explicit Statements(const std::string& schema);
+
+    Statement append, append_events, append_streams, read_stream, read_streams, stream_version, read_after,
+        safe_position, head_position, lock_stream, any_of_events;
+};
+
+// The JSON of events, and of writes, as the append functions take them.
+std::string to_json(std::span<const NewEvent> events);
+std::string to_json(std::span<const StreamWrite> writes);
+
+// The parameters of Statements::append for one event, of append_events for any other number.
+std::vector<Parameter> append_parameters(std::string_view stream, std::span<const NewEvent> events,
+                                         ExpectedVersion expected, const std::optional<std::string_view>& category);
+Parameter nullable(const std::optional<std::string_view>& text);
+
+std::vector<Event> to_events(const PGresult* result);
+AppendResult to_append_result(const PGresult* result, int row);
+
+}  // namespace tidemark::detail

@@ -1,0 +1,28 @@
+// PgBouncer in transaction mode in front of a test's database: each transaction may run in another session.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+
+#include "database.hpp"
+
+namespace tidemark::test {
+
+class Pooler {
+  public:
+    // With so many sessions of the server for all of its clients.
+    Pooler(const Database& database, int sessions);
+    ~Pooler();
+    Pooler(const Pooler&) = delete;
+    Pooler& operator=(const Pooler&) = delete;
+
+    std::string conninfo() const;
+
+  private:
+    const std::filesystem::path folder_;
+    pid_t process_ = -1;
+};
+
+}  // namespace tidemark::test
