@@ -72,8 +72,87 @@ COMMENT ON TABLE @extschema@.es_installations IS
 'A row for each CREATE EXTENSION that this log''s data has gone through: more than one means restored from a dump.';
 INSERT INTO @extschema@.es_installations DEFAULT VALUES;
 
+-- Subscriptions. The library knows the columns by number, and writes the rows under locks of its own. The fill factors
+-- leave room for the versions of rows that change all the time.
+
+CREATE TABLE @extschema@.es_subscriptions (
+    name            text COLLATE "C" NOT NULL,
+    category        text COLLATE "C",
+    event_types     text[] COLLATE "C",
+    stream_prefix   text COLLATE "C",
+    partitions      integer     NOT NULL,
+    next_partitions integer,
+    barrier         bigint,
+    created_at      timestamptz NOT NULL,
+    CONSTRAINT es_subscriptions_pkey PRIMARY KEY (name)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_subscriptions IS
+'Durable cursors over the log: what they are for. Where they are is in es_subscription_status.';
+COMMENT ON COLUMN @extschema@.es_subscriptions.category IS 'only events of this category; null: of all';
+COMMENT ON COLUMN @extschema@.es_subscriptions.event_types IS 'only events of these types; null: of all';
+COMMENT ON COLUMN @extschema@.es_subscriptions.stream_prefix IS 'only streams whose ids begin so; null: all';
+COMMENT ON COLUMN @extschema@.es_subscriptions.partitions IS 'into how many its streams are divided';
+COMMENT ON COLUMN @extschema@.es_subscriptions.next_partitions IS 'how many there will be, when all have come to the barrier; null: no change is under way';
+COMMENT ON COLUMN @extschema@.es_subscriptions.barrier IS 'no partition is read beyond this position before the change; null: there is none';
+
+CREATE TABLE @extschema@.es_subscription_partitions (
+    subscription       text COLLATE "C" NOT NULL,
+    partition          integer     NOT NULL,
+    checkpoint         bigint      NOT NULL,
+    empty_after        bigint      NOT NULL,
+    empty_to           bigint      NOT NULL,
+    fence              bigint      NOT NULL,
+    consumer           text COLLATE "C",
+    lease_milliseconds bigint,
+    lease_until        timestamptz,
+    acked_at           timestamptz,
+    failed_at          timestamptz,
+    failed_position    bigint,
+    attempts           integer     NOT NULL,
+    retry_at           timestamptz,
+    error              text,
+    CONSTRAINT es_subscription_partitions_pkey PRIMARY KEY (subscription, partition)
+) USING heap WITH (fillfactor = 20);
+COMMENT ON TABLE @extschema@.es_subscription_partitions IS
+'Where each partition of a subscription is and who reads it. To be seen by es_subscription_status.';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.checkpoint IS 'everything up to this position is done, parked, or not for this partition';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.empty_after IS 'between this position and empty_to nothing is for this partition';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.fence IS 'rises whenever what was delivered before must not be acknowledged any more';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.consumer IS 'whose the lease is; null: nobody''s';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.attempts IS 'how often in a row the event at failed_position has failed';
+COMMENT ON COLUMN @extschema@.es_subscription_partitions.retry_at IS 'es_fetch() passes over the partition until then';
+
+CREATE TABLE @extschema@.es_subscription_consumers (
+    subscription text COLLATE "C" NOT NULL,
+    consumer     text COLLATE "C" NOT NULL,
+    until        timestamptz NOT NULL,
+    CONSTRAINT es_subscription_consumers_pkey PRIMARY KEY (subscription, consumer)
+) USING heap WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.es_subscription_consumers IS
+'Consumers without a partition, standing in line for one until they are not heard of for the time of their lease.';
+
+CREATE TABLE @extschema@.es_parked_events (
+    subscription text COLLATE "C" NOT NULL,
+    stream_id    text COLLATE "C" NOT NULL,
+    position     bigint      NOT NULL,
+    version      bigint      NOT NULL,
+    reason       text,
+    parked_at    timestamptz NOT NULL,
+    times        integer     NOT NULL,
+    released_at  timestamptz,
+    CONSTRAINT es_parked_events_pkey PRIMARY KEY (subscription, stream_id)
+) USING heap WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.es_parked_events IS
+'Events that were set aside; the later ones of their streams are held behind them. To be seen by es_parked().';
+COMMENT ON COLUMN @extschema@.es_parked_events.position IS 'of the parked event; once released, of the next one to be delivered again';
+COMMENT ON COLUMN @extschema@.es_parked_events.times IS 'how often the stream''s events were parked since';
+
 SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_subscriptions'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_subscription_partitions'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_subscription_consumers'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_parked_events'::regclass, ''::text);
 
 CREATE FUNCTION @extschema@.es_create_log() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log';
@@ -183,11 +262,162 @@ CREATE FUNCTION @extschema@.es_read_after(
     max_count      bigint DEFAULT 1000,
     category       text   DEFAULT NULL,
     event_types    text[] DEFAULT NULL,
-    stream_prefix  text   DEFAULT NULL)
+    stream_prefix  text   DEFAULT NULL,
+    wait           interval DEFAULT '0')
     RETURNS SETOF @extschema@.es_events
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000 AS 'MODULE_PATHNAME', 'tidemark_read_after';
-COMMENT ON FUNCTION @extschema@.es_read_after(bigint, bigint, text, text[], text) IS
-'A page of the log in position order: at most max_count events (null: no limit) above after_position and up to the safe position, of one category, of any of the types, of streams whose id begins with the prefix (taken literally), where given. A reader that goes on from the last position it got never skips an event. Leaves out the transaction''s own uncommitted events.';
+COMMENT ON FUNCTION @extschema@.es_read_after(bigint, bigint, text, text[], text, interval) IS
+'A page of the log in position order: at most max_count events (null: no limit) above after_position and up to the safe position, of one category, of any of the types, of streams whose id begins with the prefix (taken literally), where given. A reader that goes on from the last position it got never skips an event. Leaves out the transaction''s own uncommitted events. Where there is nothing, waits for it: as long as wait says, a minute at most; 55000 in a transaction that has appended.';
+
+-- Subscriptions -----------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_create_subscription(
+    name          text,
+    category      text    DEFAULT NULL,
+    event_types   text[]  DEFAULT NULL,
+    stream_prefix text    DEFAULT NULL,
+    start         text    DEFAULT 'beginning',
+    partitions    integer DEFAULT 1)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_subscription';
+COMMENT ON FUNCTION @extschema@.es_create_subscription(text, text, text[], text, text, integer) IS
+'Makes a subscription: a durable cursor over the events of one category, of any of the types, of streams whose id begins with the prefix, where given. It starts at ''beginning'', at ''end'' (the safe position), or behind a position in digits. Its streams are divided into partitions (1 to 1024), for as many consumers. Returns false where one of this very definition exists, which stays as it is; raises 42710 where another of the name does.';
+
+CREATE FUNCTION @extschema@.es_drop_subscription(name text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_subscription';
+COMMENT ON FUNCTION @extschema@.es_drop_subscription(text) IS
+'Removes a subscription, its checkpoints and what is parked for it. False where there is none.';
+
+CREATE FUNCTION @extschema@.es_reset_subscription(name text, "position" bigint) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_reset_subscription';
+COMMENT ON FUNCTION @extschema@.es_reset_subscription(text, bigint) IS
+'Moves all checkpoints of a subscription to a position, backward to have events again (0: all), or forward to leave some out. What was delivered before cannot be acknowledged any more (TM004), and what is parked above the position is forgotten. Consumers keep their leases.';
+
+CREATE FUNCTION @extschema@.es_set_partitions(name text, partitions integer) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_set_partitions';
+COMMENT ON FUNCTION @extschema@.es_set_partitions(text, integer) IS
+'Changes the number of a subscription''s partitions, with no event lost, doubled or out of order: what was delivered before cannot be acknowledged any more, all partitions are read up to the furthest checkpoint that there is, and the new ones take over when the last one has come there. Until then es_subscription_status shows next_partitions. Called with the present number it calls off a change.';
+
+CREATE FUNCTION @extschema@.es_partition_of(stream_id text, partitions integer) RETURNS integer
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_partition_of';
+COMMENT ON FUNCTION @extschema@.es_partition_of(text, integer) IS
+'The partition, from 0, that a stream is in where there are so many: the 64-bit FNV-1a hash of the id''s bytes, modulo their number.';
+
+CREATE FUNCTION @extschema@.es_fetch(
+    name      text,
+    consumer  text,
+    max_count bigint   DEFAULT 100,
+    wait      interval DEFAULT '0',
+    lease     interval DEFAULT '30 seconds')
+    RETURNS TABLE ("position" bigint, version bigint, recorded_at timestamptz, event_id uuid, schema_version integer,
+                   stream_id text, category text, event_type text, data jsonb, metadata jsonb,
+                   partition integer, fence bigint, redelivered boolean)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100 AS 'MODULE_PATHNAME', 'tidemark_fetch';
+COMMENT ON FUNCTION @extschema@.es_fetch(text, text, bigint, interval, interval) IS
+'The next events of a subscription for a consumer: at most max_count (null: no limit) behind the checkpoint of one of its partitions, in position order, with the fence to acknowledge them by. Takes leases on partitions, renews them when half of the time is over, and shares partitions out among the consumers of the subscription; a call that does so returns at once with what there is. Any other waits until there are events, as long as wait says, a minute at most. Raises 55P03, with who has it and until when, where the only partition is another consumer''s. A consumer is known by its name: give each process its own. On a standby takes no leases; es_claim() does, on the primary.';
+
+CREATE FUNCTION @extschema@.es_claim(
+    name      text,
+    consumer  text,
+    lease     interval DEFAULT '30 seconds',
+    rebalance boolean  DEFAULT true)
+    RETURNS TABLE (partition integer, fence bigint, checkpoint bigint, lease_until timestamptz, retry_at timestamptz)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 4 AS 'MODULE_PATHNAME', 'tidemark_claim';
+COMMENT ON FUNCTION @extschema@.es_claim(text, text, interval, boolean) IS
+'Takes and renews a consumer''s leases, as es_fetch() does, without reading, and returns the partitions that it has. Without rebalance it only renews.';
+
+CREATE FUNCTION @extschema@.es_release(name text, consumer text) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_release';
+COMMENT ON FUNCTION @extschema@.es_release(text, text) IS
+'Gives back all leases that a consumer has, for others to take at once. Returns how many.';
+
+CREATE FUNCTION @extschema@.es_ack(name text, "position" bigint, fence bigint) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_ack';
+COMMENT ON FUNCTION @extschema@.es_ack(text, bigint, bigint) IS
+'Says that the events of a partition, which its fence names, are done up to a position: the checkpoint moves there, and over what follows if none of it is for the partition. What is done in the same transaction is done exactly once. Renews the lease. Raises TM004 where the lease is lost, and TM009 where the position is acknowledged already; nothing changes then.';
+
+CREATE FUNCTION @extschema@.es_fail(
+    name text, "position" bigint, fence bigint, error text, retry_after interval DEFAULT NULL) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_fail';
+COMMENT ON FUNCTION @extschema@.es_fail(text, bigint, bigint, text, interval) IS
+'Says that the event at a position could not be handled, and why. Returns how often in a row that has been so. es_fetch() passes over the partition for the time of retry_after; without it the subscription counts as failed until something is acknowledged. Raises TM004 where the lease is lost.';
+
+CREATE FUNCTION @extschema@.es_park(name text, "position" bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_park';
+COMMENT ON FUNCTION @extschema@.es_park(text, bigint, bigint, text) IS
+'Says that the events of a partition are done up to a position, but for the one there, which is set aside. Later events of its stream are held until es_unpark(); other streams go on. The partition''s fence rises: the rest of what was delivered is to be dropped and fetched again. Returns the new fence. Raises TM004 and TM009 as es_ack().';
+
+CREATE FUNCTION @extschema@.es_parked(name text DEFAULT NULL)
+    RETURNS TABLE (subscription text, stream_id text, "position" bigint, event_type text, reason text,
+                   parked_at timestamptz, times integer, held bigint, redelivering boolean)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
+BEGIN ATOMIC
+    SELECT parked.subscription, parked.stream_id, parked.position, event.event_type, parked.reason, parked.parked_at,
+           parked.times,
+           (SELECT count(*) FROM @extschema@.es_events AS held
+            WHERE held.stream_id = parked.stream_id AND held.version > parked.version
+              AND held.position <= partition.checkpoint
+              AND held.event_type = ANY (coalesce(subscription.event_types, ARRAY[held.event_type]))),
+           parked.released_at IS NOT NULL
+    FROM @extschema@.es_parked_events AS parked
+    JOIN @extschema@.es_subscriptions AS subscription ON subscription.name = parked.subscription
+    JOIN @extschema@.es_subscription_partitions AS partition
+      ON partition.subscription = parked.subscription
+     AND partition.partition = @extschema@.es_partition_of(parked.stream_id, subscription.partitions)
+    JOIN @extschema@.es_events AS event ON event.position = parked.position
+    WHERE parked.subscription = coalesce(es_parked.name, parked.subscription)
+    ORDER BY parked.subscription, parked.position;
+END;
+COMMENT ON FUNCTION @extschema@.es_parked(text) IS
+'What is parked, for a subscription or for all: the event, why and how often, and how many later events of its stream are held behind it. redelivering: es_unpark() was called, and this event is the next one to be delivered again.';
+
+CREATE FUNCTION @extschema@.es_unpark(name text, "position" bigint, redeliver boolean DEFAULT true) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_unpark';
+COMMENT ON FUNCTION @extschema@.es_unpark(text, bigint, boolean) IS
+'Has a parked event, and then those held behind it, delivered again: es_fetch() returns them with redelivered, to be acknowledged at their own positions or parked again. Without redeliver the event is given up, and those behind it are delivered. False where no event at the position is parked.';
+
+CREATE FUNCTION @extschema@.es_wait_for(name text, "position" bigint, timeout interval DEFAULT '5 seconds') RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_wait_for';
+COMMENT ON FUNCTION @extschema@.es_wait_for(text, bigint, interval) IS
+'Returns when a subscription has every event up to the position behind it that is meant for it. Raises TM008 when the timeout (a minute at most) is over, TM006 as soon as the subscription has failed. Cannot be called in a transaction that has appended (55000).';
+
+CREATE FUNCTION @extschema@.es_subscription_backlog(
+    name text, partition integer, OUT backlog bigint, OUT is_exact boolean, OUT oldest_recorded_at timestamptz)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_subscription_backlog';
+COMMENT ON FUNCTION @extschema@.es_subscription_backlog(text, integer, OUT bigint, OUT boolean, OUT timestamptz) IS
+'How many events a partition has before it that can be read, counted up to 1,000 and among the next 100,000 of the log, and when the first of them was appended.';
+
+CREATE VIEW @extschema@.es_subscription_status AS
+    SELECT partition.subscription, partition.partition, partition.checkpoint,
+           ahead.backlog, ahead.is_exact AS backlog_is_exact,
+           ahead.oldest_recorded_at AS oldest_undelivered_at,
+           clock_timestamp() - ahead.oldest_recorded_at AS oldest_undelivered_age,
+           partition.consumer, partition.lease_until, partition.fence,
+           partition.consumer IS NOT NULL AND partition.lease_until > clock_timestamp() AS is_leased,
+           partition.acked_at, partition.failed_at, partition.failed_position, partition.attempts, partition.retry_at,
+           partition.error,
+           (SELECT count(*) FROM @extschema@.es_parked_events AS parked
+            WHERE parked.subscription = partition.subscription
+              AND @extschema@.es_partition_of(parked.stream_id, subscription.partitions) = partition.partition)
+           AS parked,
+           subscription.partitions, subscription.next_partitions
+    FROM @extschema@.es_subscription_partitions AS partition
+    JOIN @extschema@.es_subscriptions AS subscription ON subscription.name = partition.subscription
+    CROSS JOIN LATERAL @extschema@.es_subscription_backlog(partition.subscription, partition.partition) AS ahead;
+COMMENT ON VIEW @extschema@.es_subscription_status IS
+'A row for each partition of each subscription: how far it is and what is before it, who has it, and what has failed.';
+COMMENT ON COLUMN @extschema@.es_subscription_status.backlog IS 'events that match and can be read, not acknowledged yet; counted up to 1,000';
+COMMENT ON COLUMN @extschema@.es_subscription_status.backlog_is_exact IS 'false: there may be more than backlog says';
+COMMENT ON COLUMN @extschema@.es_subscription_status.oldest_undelivered_at IS 'when the oldest of them was appended';
+COMMENT ON COLUMN @extschema@.es_subscription_status.is_leased IS 'whether consumer has it now; its lease may be over';
+COMMENT ON COLUMN @extschema@.es_subscription_status.error IS 'of the last failure; null once something was acknowledged since';
+COMMENT ON COLUMN @extschema@.es_subscription_status.parked IS 'streams that are held behind a parked event';
+
+CREATE PROCEDURE @extschema@.es_notify(
+    channel text DEFAULT 'tidemark', min_interval interval DEFAULT '10 milliseconds', duration interval DEFAULT NULL)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_notify';
+COMMENT ON PROCEDURE @extschema@.es_notify(text, interval, interval) IS
+'Sends NOTIFY to the channel, with the safe position, each time that has moved, at most once in min_interval; until it is cancelled, or duration is over. For those who LISTEN, by a session of its own, so that appending costs nothing more.';
 
 -- The line ----------------------------------------------------------------------------------------------------------
 
@@ -328,7 +558,7 @@ END;
 COMMENT ON FUNCTION @extschema@.es_verify() IS
 'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log.';
 
--- Rights: nothing to PUBLIC; three roles, each with the rights of the one before ------------------------------------
+-- Rights: nothing to PUBLIC; a role to read, one to append and one to consume, who read too, and one for all -----------
 
 -- Roles belong to the whole cluster: another database's log may have made them already, and DROP EXTENSION leaves them.
 
@@ -336,7 +566,7 @@ DO $$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['tidemark_reader', 'tidemark_writer', 'tidemark_admin'] LOOP
+    FOREACH role IN ARRAY ARRAY['tidemark_reader', 'tidemark_writer', 'tidemark_consumer', 'tidemark_admin'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
             BEGIN
                 EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
@@ -348,7 +578,9 @@ BEGIN
 END
 $$;
 GRANT tidemark_reader TO tidemark_writer;
+GRANT tidemark_reader TO tidemark_consumer;
 GRANT tidemark_writer TO tidemark_admin;
+GRANT tidemark_consumer TO tidemark_admin;
 GRANT USAGE ON SCHEMA @extschema@ TO tidemark_reader;
 
 REVOKE ALL ON FUNCTION
@@ -358,25 +590,50 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_lock_stream(text),
     @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_read_streams(text[]),
     @extschema@.es_stream_version(text),
-    @extschema@.es_read_after(bigint, bigint, text, text[], text),
+    @extschema@.es_read_after(bigint, bigint, text, text[], text, interval),
+    @extschema@.es_create_subscription(text, text, text[], text, text, integer),
+    @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),
+    @extschema@.es_set_partitions(text, integer), @extschema@.es_partition_of(text, integer),
+    @extschema@.es_fetch(text, text, bigint, interval, interval),
+    @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
+    @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
+    @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
+    @extschema@.es_unpark(text, bigint, boolean), @extschema@.es_wait_for(text, bigint, interval),
+    @extschema@.es_subscription_backlog(text, integer),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
     FROM PUBLIC;
+REVOKE ALL ON PROCEDURE @extschema@.es_notify(text, interval, interval) FROM PUBLIC;
 
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
     @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_read_streams(text[]),
-    @extschema@.es_stream_version(text), @extschema@.es_read_after(bigint, bigint, text, text[], text),
-    @extschema@.es_safe_position(), @extschema@.es_head_position()
+    @extschema@.es_stream_version(text), @extschema@.es_read_after(bigint, bigint, text, text[], text, interval),
+    @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_partition_of(text, integer)
     TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
     @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_append_streams(jsonb, text),
     @extschema@.es_lock_stream(text)
     TO tidemark_writer;
-GRANT SELECT ON @extschema@.es_installations TO tidemark_admin;
+GRANT SELECT ON @extschema@.es_subscriptions, @extschema@.es_subscription_status TO tidemark_consumer;
 GRANT EXECUTE ON FUNCTION
+    @extschema@.es_create_subscription(text, text, text[], text, text, integer),
+    @extschema@.es_fetch(text, text, bigint, interval, interval),
+    @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
+    @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
+    @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
+    @extschema@.es_wait_for(text, bigint, interval), @extschema@.es_subscription_backlog(text, integer)
+    TO tidemark_consumer;
+GRANT SELECT ON
+    @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,
+    @extschema@.es_parked_events
+    TO tidemark_admin;
+GRANT EXECUTE ON PROCEDURE @extschema@.es_notify(text, interval, interval) TO tidemark_admin;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),
+    @extschema@.es_set_partitions(text, integer), @extschema@.es_unpark(text, bigint, boolean),
     @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
     TO tidemark_admin;

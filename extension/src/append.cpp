@@ -9,6 +9,7 @@
 #include "locks.h"
 #include "log_head.h"
 #include "snapshot_scope.h"
+#include "waiting.h"
 
 #include <algorithm>
 
@@ -134,6 +135,9 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 
     Relation head = table_open(tables.head, RowExclusiveLock);
     ensure_history(tables, head, events);
+    wake_at_end(WaitGroup::everything());
+    for (const StreamWrite& write : append.writes)
+        if (!write.events.empty()) wake_at_end(WaitGroup::category(write.category));
     int64 next = allocate_positions(head, total);
     table_close(head, RowExclusiveLock);
     for (StreamWrite& write : append.writes) {

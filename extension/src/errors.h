@@ -11,6 +11,11 @@ namespace tidemark {
 constexpr int WRONG_EXPECTED_VERSION = MAKE_SQLSTATE('T', 'M', '0', '0', '1');
 constexpr int CORRUPTED_LOG = MAKE_SQLSTATE('T', 'M', '0', '0', '2');
 constexpr int IDEMPOTENCY_CONFLICT = MAKE_SQLSTATE('T', 'M', '0', '0', '3');
+constexpr int LEASE_LOST = MAKE_SQLSTATE('T', 'M', '0', '0', '4');
+constexpr int UNKNOWN_SUBSCRIPTION = MAKE_SQLSTATE('T', 'M', '0', '0', '5');
+constexpr int SUBSCRIPTION_FAILED = MAKE_SQLSTATE('T', 'M', '0', '0', '6');
+constexpr int NOT_REACHED_IN_TIME = MAKE_SQLSTATE('T', 'M', '0', '0', '8');
+constexpr int ACKNOWLEDGED_ALREADY = MAKE_SQLSTATE('T', 'M', '0', '0', '9');
 
 // Becomes the SQL error of these fields where it reaches sql_entry. detail and hint may be empty.
 class sql_error : public std::exception {

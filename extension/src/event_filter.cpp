@@ -4,22 +4,26 @@
 
 namespace tidemark {
 
-EventFilter filter_argument(FunctionCallInfo fcinfo, int first) {
+EventFilter make_filter(const NullableDatum& category, const NullableDatum& types, const NullableDatum& prefix) {
     EventFilter filter = {};
-    filter.by_category = !PG_ARGISNULL(first);
-    filter.by_types = !PG_ARGISNULL(first + 1);
-    filter.by_prefix = !PG_ARGISNULL(first + 2);
-    if (filter.by_category) filter.category = view(PG_GETARG_TEXT_PP(first));
+    filter.by_category = !category.isnull;
+    filter.by_types = !types.isnull;
+    filter.by_prefix = !prefix.isnull;
+    if (filter.by_category) filter.category = view(DatumGetTextPP(category.value));
     if (filter.by_types) {
-        const auto types = text_array_argument(fcinfo, first + 1, "event_types");
-        std::sort(types.begin(), types.end());
-        filter.types = types.data();
-        filter.type_count = static_cast<int>(std::unique(types.begin(), types.end()) - types.begin());
+        const auto names = text_array(types.value, "event_types");
+        std::sort(names.begin(), names.end());
+        filter.types = names.data();
+        filter.type_count = static_cast<int>(std::unique(names.begin(), names.end()) - names.begin());
     }
-    if (filter.by_prefix) filter.prefix = view(PG_GETARG_TEXT_PP(first + 2));
+    if (filter.by_prefix) filter.prefix = view(DatumGetTextPP(prefix.value));
     if (filter.by_category || filter.by_types || filter.by_prefix)
         filter.scratch = AllocSetContextCreate(CurrentMemoryContext, "names of filtered events", ALLOCSET_SMALL_SIZES);
     return filter;
+}
+
+EventFilter filter_argument(FunctionCallInfo fcinfo, int first) {
+    return make_filter(fcinfo->args[first], fcinfo->args[first + 1], fcinfo->args[first + 2]);
 }
 
 }  // namespace tidemark

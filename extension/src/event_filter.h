@@ -41,6 +41,9 @@ struct EventFilter {
     }
 };
 
+// A filter of values as they are in arguments or in a row; the types' array must not be toasted.
+EventFilter make_filter(const NullableDatum& category, const NullableDatum& types, const NullableDatum& prefix);
+
 // Reads the filter from the arguments first (category), first + 1 (types) and first + 2 (prefix).
 EventFilter filter_argument(FunctionCallInfo fcinfo, int first);
 

@@ -2,6 +2,8 @@
 
 #include "guard.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "access/stratnum.h"
 #include "utils/fmgroids.h"
@@ -9,16 +11,16 @@ extern "C" {
 
 namespace tidemark {
 
-EventScan::EventScan(Relation events, Oid index_oid, const ScanKeyData* keys, int key_count,
+IndexScan::IndexScan(Relation table, Oid index_oid, const ScanKeyData* keys, int key_count,
                      ScanDirection scan_direction)
     : direction(scan_direction),
       index(index_open(index_oid, AccessShareLock)),
-      slot(table_slot_create(events, nullptr)),
-      scan(compat::index_begin(events, index, GetActiveSnapshot(), key_count)) {
+      slot(table_slot_create(table, nullptr)),
+      scan(compat::index_begin(table, index, GetActiveSnapshot(), key_count)) {
     index_rescan(scan, const_cast<ScanKey>(keys), key_count, nullptr, 0);
 }
 
-void EventScan::end() const {
+void IndexScan::end() const {
     index_endscan(scan);
     ExecDropSingleTupleTableSlot(slot);
     index_close(index, AccessShareLock);
@@ -45,17 +47,23 @@ ScanKeyData bigint_key(AttrNumber column, StrategyNumber strategy, int64 value) 
     return make_key(column, strategy, PROCEDURES[strategy], Int64GetDatum(value));
 }
 
-EventSink::EventSink(FunctionCallInfo fcinfo, Relation events) {
+ScanKeyData integer_key(AttrNumber column, int32 value) {
+    return make_key(column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(value));
+}
+
+EventSink::EventSink(FunctionCallInfo fcinfo, Relation events, int columns) {
     // As the statement was planned: it may have waited for the table while columns were added or dropped.
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     store = result->setResult;
     planned = result->setDesc;
-    absent = static_cast<bool*>(palloc(planned->natts * sizeof(bool)));
-    nulls = static_cast<bool*>(palloc(planned->natts * sizeof(bool)));
+    event_columns = columns > 0 ? columns : planned->natts;
+    absent = static_cast<bool*>(palloc0(planned->natts * sizeof(bool)));
+    values = static_cast<Datum*>(palloc(planned->natts * sizeof(Datum)));
+    nulls = static_cast<bool*>(palloc0(planned->natts * sizeof(bool)));
     const TupleDesc stored = RelationGetDescr(events);
-    as_stored = planned->natts == stored->natts;
-    for (int i = 0; i < planned->natts; i++) {
+    as_stored = columns == 0 && planned->natts == stored->natts;
+    for (int i = 0; i < event_columns; i++) {
         const Form_pg_attribute now = i < stored->natts ? TupleDescAttr(stored, i) : nullptr;
         absent[i] = now == nullptr || now->attisdropped || TupleDescAttr(planned, i)->attisdropped;
         if (!absent[i] && now->atttypid != TupleDescAttr(planned, i)->atttypid)
@@ -66,14 +74,18 @@ EventSink::EventSink(FunctionCallInfo fcinfo, Relation events) {
     }
 }
 
-void EventSink::put(TupleTableSlot* row) {
+void EventSink::put(TupleTableSlot* row, std::span<const Datum> more) {
     if (as_stored) {
         tuplestore_puttupleslot(store, row);
         return;
     }
-    slot_getallattrs(row);
-    for (int i = 0; i < planned->natts; i++) nulls[i] = absent[i] || row->tts_isnull[i];
-    tuplestore_putvalues(store, planned, row->tts_values, nulls);
+    slot_getsomeattrs(row, std::min<int>(event_columns, row->tts_tupleDescriptor->natts));
+    for (int i = 0; i < event_columns; i++) {
+        nulls[i] = absent[i] || row->tts_isnull[i];
+        if (!nulls[i]) values[i] = row->tts_values[i];
+    }
+    std::copy(more.begin(), more.end(), values + event_columns);
+    tuplestore_putvalues(store, planned, values, nulls);
 }
 
 }  // namespace tidemark

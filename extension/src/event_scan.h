@@ -1,4 +1,4 @@
-// Ordered scans of es_events by its indexes, and the tuplestore that a set-returning function fills from them.
+// Ordered scans of tables by their indexes, and the tuplestore that a set-returning function fills from es_events.
 // All of it runs inside pg_call; nothing here has a destructor.
 #pragma once
 
@@ -11,10 +11,10 @@ extern "C" {
 
 namespace tidemark {
 
-// A scan of one index of es_events under the active snapshot. The keys are on the index's columns, in their order.
-class EventScan {
+// A scan of one index of a table under the active snapshot. The keys are on the index's columns, in their order.
+class IndexScan {
   public:
-    EventScan(Relation events, Oid index, const ScanKeyData* keys, int key_count,
+    IndexScan(Relation table, Oid index, const ScanKeyData* keys, int key_count,
               ScanDirection direction = ForwardScanDirection);
 
     // Steps to the next row; false when there is none.
@@ -23,7 +23,6 @@ class EventScan {
         return index_getnext_slot(scan, direction, slot);
     }
     TupleTableSlot* row() const { return slot; }
-    int64 position() const { return DatumGetInt64(event_value(slot, POSITION)); }
     void end() const;
 
   private:
@@ -33,21 +32,33 @@ class EventScan {
     const IndexScanDesc scan;
 };
 
+class EventScan : public IndexScan {
+  public:
+    using IndexScan::IndexScan;
+    int64 position() const { return DatumGetInt64(event_value(row(), POSITION)); }
+};
+
 // The keys' building blocks: `column` is the number of the index's column.
 ScanKeyData text_key(AttrNumber column, StrategyNumber strategy, std::string_view value);
 ScanKeyData bigint_key(AttrNumber column, StrategyNumber strategy, int64 value);
+ScanKeyData integer_key(AttrNumber column, int32 value);  // equal
 
-// The result of a function that RETURNS SETOF es_events. Spills to disk past work_mem.
+// The result of a function that returns rows of es_events, or their first columns and others after them. Spills to disk
+// past work_mem.
 class EventSink {
   public:
-    EventSink(FunctionCallInfo fcinfo, Relation events);
-    void put(TupleTableSlot* row);
+    // event_columns: how many columns of the result are those of es_events; by default all.
+    EventSink(FunctionCallInfo fcinfo, Relation events, int event_columns = 0);
+    // `more` are the values of the columns after those.
+    void put(TupleTableSlot* row, std::span<const Datum> more = {});
 
   private:
     Tuplestorestate* store;
     TupleDesc planned;
+    int event_columns;
     bool* absent;    // by column, for those of the plan that the table has not
-    bool* nulls;     // by column, of one row
+    Datum* values;   // by column, of one row
+    bool* nulls;     // likewise
     bool as_stored;  // the table's rows can be taken as they are
 };
 

@@ -74,6 +74,23 @@ template <typename Body>
     return body();
 }
 
+// Runs body where an error must not come out, as in a callback of the transaction's end, and forgets an error of it.
+// Allocates nothing. Body must leave nothing to be released by that.
+template <typename Body>
+[[gnu::noinline]] void ignore_errors(Body&& body) noexcept {
+    static_assert(std::is_trivially_destructible_v<std::remove_reference_t<Body>>);
+    const detail::handler_scope scope;
+    sigjmp_buf here;
+    if (sigsetjmp(here, 0) != 0) {
+        scope.restore();
+        MemoryContextSwitchTo(scope.memory);
+        FlushErrorState();
+        return;
+    }
+    PG_exception_stack = &here;
+    body();
+}
+
 // Runs the body of an SQL-callable function: whatever it throws becomes a PostgreSQL error, raised when the exception
 // and all that it unwound are gone.
 template <typename Body>

@@ -5,6 +5,7 @@
 #include "locks.h"
 #include "log_head.h"
 #include "snapshot_scope.h"
+#include "subscription.h"
 
 #include <algorithm>
 
@@ -52,6 +53,22 @@ bool is_untouched(const LogTables& tables, const HeadCopy& copy) {
            count_rows(tables.installations, 2) == 1;
 }
 
+// The highest checkpoint of a subscription: its readers may have seen what lies below it, in a log that is lost.
+int64 highest_checkpoint(const LogTables& tables) {
+    Relation table = table_open(tables.partitions, AccessShareLock);
+    TupleTableSlot* slot = table_slot_create(table, nullptr);
+    TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, nullptr);
+    int64 highest = 0;
+    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool is_null;
+        highest = std::max(highest, DatumGetInt64(slot_getattr(slot, partition::CHECKPOINT, &is_null)));
+    }
+    table_endscan(scan);
+    ExecDropSingleTupleTableSlot(slot);
+    table_close(table, AccessShareLock);
+    return highest;
+}
+
 // The caller holds the maintenance lock: a restore that was in progress is over.
 int64 go_on(const LogTables& tables, Relation head, Relation events, bool leap_anyway) {
     // The WAL record of the change wants a transaction id, as an allocation's does.
@@ -60,7 +77,9 @@ int64 go_on(const LogTables& tables, Relation head, Relation events, bool leap_a
     const HeadCopy copy = read_head(head);
     int64 target = 0;
     if (leap_anyway || !is_untouched(tables, copy))
-        target = std::max(std::max(copy.last_position, highest_event(events)) + SMALLEST_LEAP, positions_by_clock());
+        target =
+            std::max({std::max({copy.last_position, highest_event(events), highest_checkpoint(tables)}) + SMALLEST_LEAP,
+                      positions_by_clock()});
     const int64 last_position = start_head(head, target);
     write_marker(tables);
     snapshot.end();

@@ -10,11 +10,19 @@
 namespace tidemark {
 
 enum class LockKind : uint16 {
-    MAINTENANCE = 0x7401,  // of the log head: exclusive to start, leap or extend it, shared to restore events
-    STREAM = 0x7402,       // of one stream, by the hash of its id
+    MAINTENANCE = 0x7401,     // of the log head: exclusive to start, leap or extend it, shared to restore events
+    STREAM = 0x7402,          // of one stream, by the hash of its id
+    WAITERS = 0x7403,         // of one group of waiting readers: shared by all of them
+    LEADING_WAITER = 0x7404,  // of one group: held by the one that commits wake
+    SUBSCRIPTION = 0x7405,    // of how one subscription is shared out, by the hash of its name
+    PARTITION = 0x7406,       // of one partition's checkpoint and lease
 };
 
 LOCKTAG lock_tag(LockKind kind, uint64 key = 0);
+
+// Exclusive, until the transaction ends. try_lock does not wait, and says whether it was free.
+void lock(const LOCKTAG& tag);
+bool try_lock(const LOCKTAG& tag);
 
 // Held until release(), or until the transaction ends in an error.
 class MaintenanceLock {

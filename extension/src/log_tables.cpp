@@ -21,8 +21,9 @@ uint64 invalidations = 0;
 
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
-    if (relation == InvalidOid || relation == tables.events || relation == tables.head || relation == tables.marker ||
-        relation == tables.installations) {
+    const Oid known[] = {InvalidOid,           tables.events,     tables.head,      tables.marker, tables.installations,
+                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked};
+    if (std::find(std::begin(known), std::end(known), relation) != std::end(known)) {
         invalidations++;
         tables_known = false;
         indexes_known = false;
@@ -96,8 +97,14 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
     while (!tables_known) {
         const uint64 before = invalidations;
         const Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-        tables = {table_named("es_events", schema), table_named("es_log_head", schema),
-                  table_named("es_log_marker", schema), table_named("es_installations", schema)};
+        tables = {table_named("es_events", schema),
+                  table_named("es_log_head", schema),
+                  table_named("es_log_marker", schema),
+                  table_named("es_installations", schema),
+                  table_named("es_subscriptions", schema),
+                  table_named("es_subscription_partitions", schema),
+                  table_named("es_subscription_consumers", schema),
+                  table_named("es_parked_events", schema)};
         tables_known = before == invalidations;
     }
     return tables;

@@ -24,6 +24,10 @@ struct LogTables {
     Oid head;
     Oid marker;
     Oid installations;
+    Oid subscriptions;
+    Oid partitions;  // of subscriptions
+    Oid consumers;   // that stand in line
+    Oid parked;      // events
 };
 
 // The indexes of es_events, known by their key columns, which are in those columns' own order: an administrator may

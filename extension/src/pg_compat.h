@@ -30,6 +30,8 @@ extern "C" {
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "storage/sinvaladt.h"
+#include "utils/wait_event.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
@@ -74,6 +76,26 @@ inline bool holds_lock(const LOCKTAG& tag, LOCKMODE mode) {
     return LockHeldByMe(&tag, mode, false);
 #else
     return LockHeldByMe(&tag, mode);
+#endif
+}
+
+// The process of a running transaction; null where it is over.
+inline PGPROC* process_of(const VirtualTransactionId& transaction) {
+#if PG_VERSION_NUM >= 170000
+    return ProcNumberGetProc(transaction.procNumber);
+#else
+    return BackendIdGetProc(transaction.backendId);
+#endif
+}
+
+// What pg_stat_activity shows of a process that waits for events.
+inline uint32 wait_event() {
+#if PG_VERSION_NUM >= 170000
+    static uint32 event = 0;
+    if (event == 0) event = WaitEventExtensionNew("TidemarkWait");
+    return event;
+#else
+    return PG_WAIT_EXTENSION;
 #endif
 }
 

@@ -37,4 +37,16 @@ SafeRead begin_safe_read(Relation head, const char* function) {
     return read;
 }
 
+void refuse_wait_for_oneself(Relation head, const char* function) {
+    const FullTransactionId own = GetTopFullTransactionIdIfAny();
+    if (!FullTransactionIdIsValid(own)) return;
+    const HeadCopy copy = read_head(head);
+    if (std::any_of(copy.entries, copy.entries + copy.entry_count,
+                    [&](const InFlight& entry) { return FullTransactionIdEquals(entry.xid, own); }))
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        std::string(function) + " cannot wait in a transaction that has appended",
+                        "No event above its own first one is safe to read before it ends.",
+                        "Commit first, or call without waiting.");
+}
+
 }  // namespace tidemark

@@ -13,9 +13,13 @@ struct SafeRead {
     HeadCopy head;  // with only the entries whose transactions were in progress
 
     void end() const { PopActiveSnapshot(); }
+    bool is_held_back() const { return position < head.last_position; }
 };
 
 // `function` is the one called, for the error in a parallel query, where no new snapshot can be taken.
 SafeRead begin_safe_read(Relation head, const char* function);
+
+// Refuses to wait for the line to move in a transaction that holds it back itself. 55000.
+void refuse_wait_for_oneself(Relation head, const char* function);
 
 }  // namespace tidemark

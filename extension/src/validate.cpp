@@ -7,6 +7,7 @@
 extern "C" {
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 }
 
 namespace tidemark {
@@ -77,11 +78,11 @@ int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what) {
     return PG_GETARG_INT64(number);
 }
 
-std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int number, const char* what) {
+std::span<std::string_view> text_array(Datum array, const char* what) {
     Datum* elements;
     bool* nulls;
     int count;
-    deconstruct_array(PG_GETARG_ARRAYTYPE_P(number), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+    deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
     auto* texts = static_cast<std::string_view*>(palloc((count + 1) * sizeof(std::string_view)));
     for (int i = 0; i < count; i++) {
         if (nulls[i])
@@ -92,6 +93,10 @@ std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int num
     return {texts, static_cast<size_t>(count)};
 }
 
+std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int number, const char* what) {
+    return text_array(PG_GETARG_DATUM(number), what);
+}
+
 int64 max_count_argument(FunctionCallInfo fcinfo, int number) {
     if (PG_ARGISNULL(number)) return PG_INT64_MAX;
     const int64 max_count = PG_GETARG_INT64(number);
@@ -99,6 +104,21 @@ int64 max_count_argument(FunctionCallInfo fcinfo, int number) {
         throw bad_argument("max_count must not be negative", "It is " + std::to_string(max_count) + ".",
                            "Pass null to read without a limit.");
     return max_count;
+}
+
+int64 milliseconds_argument(FunctionCallInfo fcinfo, int number, const char* what, int64 least, int64 most) {
+    refuse_null(fcinfo, number, what, "Give an interval, or leave the argument out.");
+    const Interval* interval = PG_GETARG_INTERVAL_P(number);
+    // Compared as floating point, for what an interval can be does not fit otherwise.
+    const double milliseconds = static_cast<double>(interval->time) / 1000 +
+                                (static_cast<double>(interval->month) * DAYS_PER_MONTH + interval->day) * 86400000.0;
+    if (!(milliseconds >= static_cast<double>(least) && milliseconds <= static_cast<double>(most)))
+        throw bad_argument(std::string(what) + " is out of range",
+                           "It is " + std::to_string(milliseconds / 1000) + " s, and must be " +
+                               std::to_string(static_cast<double>(least) / 1000) + " to " +
+                               std::to_string(most / 1000) + " s.",
+                           "Wait again where longer is wanted.");
+    return static_cast<int64>(milliseconds);
 }
 
 void require_read_write(const char* function) {

@@ -45,12 +45,16 @@ const bool* find_repetitions(std::span<const std::string_view> names);
 text* text_argument(FunctionCallInfo fcinfo, int number, const char* what);
 int64 bigint_argument(FunctionCallInfo fcinfo, int number, const char* what);
 
-// The elements of a text[] argument, none of which may be null. They point into the array.
+// The elements of a text[], none of which may be null. They point into the array.
+std::span<std::string_view> text_array(Datum array, const char* what);
 std::span<std::string_view> text_array_argument(FunctionCallInfo fcinfo, int number, const char* what);
 void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const char* hint);
 
 // A limit on the number of events to return: null means none.
 int64 max_count_argument(FunctionCallInfo fcinfo, int number);
+
+// An interval in milliseconds. Throws 22023 unless it is from least to most of them.
+int64 milliseconds_argument(FunctionCallInfo fcinfo, int number, const char* what, int64 least, int64 most);
 
 // Refuses where nothing can be written: read-only transactions, standbys, parallel workers.
 void require_read_write(const char* function);

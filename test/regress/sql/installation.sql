@@ -27,9 +27,10 @@ WHERE attrelid = 'es_events'::regclass AND attnum > 0 AND col_description(attrel
 SELECT name FROM members
 WHERE CASE classid WHEN 'pg_proc'::regclass THEN has_function_privilege('public', objid, 'EXECUTE')
       ELSE has_table_privilege('public', objid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') END;
--- Its roles cannot log in; a writer is a reader, and an admin a writer.
+-- Its roles cannot log in; a writer and a consumer are readers, and an admin is all.
 SELECT rolname, rolcanlogin, rolsuper, pg_has_role(rolname, 'tidemark_reader', 'USAGE') AS reader,
        pg_has_role(rolname, 'tidemark_writer', 'USAGE') AS writer,
+       pg_has_role(rolname, 'tidemark_consumer', 'USAGE') AS consumer,
        pg_has_role(rolname, 'tidemark_admin', 'USAGE') AS admin
 FROM pg_roles WHERE rolname LIKE 'tidemark\_%' ORDER BY rolname COLLATE "C";
 -- Its tables cannot be dropped from under it.

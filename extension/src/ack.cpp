@@ -1,0 +1,55 @@
+// What a consumer says about the events it was given: done, or failed.
+#include "fencing.h"
+#include "guard.h"
+#include "parking.h"
+#include "waiting.h"
+
+extern "C" {
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+constexpr int64 LONGEST_PAUSE = int64(366) * 24 * 60 * 60 * 1000;
+
+// es_ack(name, position, fence)
+TIDEMARK_FUNCTION(tidemark_ack) {
+    return pg_call([&] {
+        require_read_write("es_ack()");
+        FencedCall call(fcinfo, "es_ack()");
+        if (call.position > call.partition.checkpoint())
+            call.partition.advance(call.position);
+        else
+            acknowledge_redelivered(call.tables, call.events, call.subscription, call.partition, call.position);
+        call.store_acknowledged();
+        call.end();
+        PG_RETURN_VOID();
+    });
+}
+
+// es_fail(name, position, fence, error, retry_after) → how often in a row
+TIDEMARK_FUNCTION(tidemark_fail) {
+    return pg_call([&] {
+        require_read_write("es_fail()");
+        refuse_null(fcinfo, 3, "error", "Say what went wrong.");
+        FencedCall call(fcinfo, "es_fail()");
+        StateRow& row = call.partition.row;
+        const TimestampTz now = GetCurrentTimestamp();
+        const bool again = row.bigint(partition::FAILED_POSITION, -1) == call.position;
+        const int32 attempts = again ? row.integer(partition::ATTEMPTS) + 1 : 1;
+        row.set(partition::FAILED_AT, TimestampTzGetDatum(now));
+        row.set_bigint(partition::FAILED_POSITION, call.position);
+        row.set_integer(partition::ATTEMPTS, attempts);
+        row.set(partition::FAILURE, PG_GETARG_DATUM(3));
+        if (PG_ARGISNULL(4))
+            row.set_null(partition::RETRY_AT);
+        else
+            row.set(partition::RETRY_AT, TimestampTzGetDatum(TimestampTzPlusMilliseconds(
+                                             now, milliseconds_argument(fcinfo, 4, "retry_after", 0, LONGEST_PAUSE))));
+        call.store();
+        call.end();
+        return Int32GetDatum(attempts);
+    });
+}
+
+}  // namespace tidemark

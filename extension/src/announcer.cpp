@@ -1,0 +1,78 @@
+// es_notify: NOTIFY for those who LISTEN, by a session of its own. An appender's own NOTIFY would take a lock of the whole
+// cluster until its commit is over, and come before the events can be read where something holds the line back.
+#include "guard.h"
+#include "safe_position.h"
+#include "validate.h"
+#include "waiting.h"
+
+extern "C" {
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+constexpr int64 LONGEST_ROUND = 10000;  // milliseconds
+
+// Waits, for a while, until the line is above the position, and returns where it is. Leaves no lock or snapshot.
+int64 await_line(Oid head_table, int64 above, int64 milliseconds) {
+    Relation head = table_open(head_table, AccessShareLock);
+    Waiter waiter(milliseconds);
+    int64 line;
+    do {
+        const SafeRead read = begin_safe_read(head, "es_notify()");
+        line = read.position;
+        read.end();
+        pfree(read.head.entries);
+    } while (line <= above && waiter.sleep(WaitGroup::everything()));
+    waiter.leave();
+    table_close(head, AccessShareLock);
+    return line;
+}
+
+void announce(const char* channel, int64 line) {
+    char payload[24];
+    pg_lltoa(line, payload);
+    Async_Notify(channel, payload);
+    SPI_commit();
+}
+
+}  // namespace
+
+// es_notify(channel, min_interval, duration)
+TIDEMARK_FUNCTION(tidemark_notify) {
+    return pg_call([&] {
+        constexpr int64 DAY = int64(24) * 60 * 60 * 1000;
+        require_read_write("es_notify()");
+        const char* channel = pstrdup(text_to_cstring(text_argument(fcinfo, 0, "channel")));
+        const int64 interval = milliseconds_argument(fcinfo, 1, "min_interval", 0, DAY);
+        const int64 duration =
+            PG_ARGISNULL(2) ? PG_INT64_MAX : milliseconds_argument(fcinfo, 2, "duration", 0, 366 * DAY);
+        const TimestampTz begin = GetCurrentTimestamp();
+        const auto left = [&] {
+            const int64 gone = (GetCurrentTimestamp() - begin) / 1000;
+            return std::max<int64>(duration - gone, 0);
+        };
+        const Oid head = log_tables(fcinfo).head;
+        SPI_connect_ext(SPI_OPT_NONATOMIC);
+        int64 announced = await_line(head, -1, 0);
+        SPI_commit();  // which fails, before anything is announced, where this is not a transaction of its own
+        while (left() > 0) {
+            const int64 line = await_line(head, announced, std::min(left(), LONGEST_ROUND));
+            if (line > announced) {
+                announce(channel, line);
+                announced = line;
+                pause_for(std::min(interval, left()));
+            } else {
+                SPI_commit();  // so that the session is not seen in one endless transaction
+            }
+        }
+        SPI_finish();
+        PG_RETURN_VOID();
+    });
+}
+
+}  // namespace tidemark

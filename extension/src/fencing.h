@@ -1,0 +1,44 @@
+// What all calls have in common that change the state of a subscription.
+#pragma once
+
+#include "safe_position.h"
+#include "subscription.h"
+
+namespace tidemark {
+
+// A call (name, position, fence, …) of a consumer about what was delivered to it: with the lock on its partition, which
+// stays until the transaction ends, and what that says under a snapshot taken after it. Throws TM004 unless the fence is
+// the partition's, TM005, and 22023 where the position is beyond what can have been delivered.
+struct FencedCall {
+    FencedCall(FunctionCallInfo fcinfo, const char* function);
+
+    // The partition's row, changed by the call, without a failure and with a lease that begins anew.
+    void store_acknowledged();
+    void store();
+    void end() const;
+
+    const int64 position;
+    const Relation events, head;
+    const SubscriptionTables tables;
+
+  private:
+    SafeRead read;  // before what is read under its snapshot
+
+  public:
+    Subscription subscription;
+    Partition partition;
+};
+
+// A subscription as nobody else can change it until the transaction ends.
+struct WholeSubscription {
+    WholeSubscription(const SubscriptionTables& tables, std::string_view name);
+    void end() const { PopActiveSnapshot(); }
+
+    Subscription subscription;
+    std::span<Partition> partitions;
+};
+
+// When the transaction commits, wakes those who wait for events of the subscription, or for a part in it.
+void wake_consumers(const Subscription& subscription);
+
+}  // namespace tidemark

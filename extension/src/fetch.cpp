@@ -1,0 +1,306 @@
+// es_fetch, es_claim and es_release: what consumers call to get events.
+#include "fencing.h"
+#include "guard.h"
+#include "leases.h"
+#include "locks.h"
+#include "scratch.h"
+#include "snapshot_scope.h"
+#include "undelivered.h"
+#include "waiting.h"
+
+extern "C" {
+#include "access/stratnum.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+// How many rows one call looks at: for its first event, and then for more to go with it, which would keep that waiting.
+constexpr int64 ROWS_BEFORE_FIRST = 500000;
+constexpr int64 ROWS_AFTER_FIRST = 10000;
+// An empty stretch shorter than this is cheaper looked through again than written down.
+constexpr int64 ROWS_WORTH_NOTING = 1000;
+// An event whose stream goes on below it was overtaken, which cannot be. Found by a look at the next version; a batch
+// from the past has many, so only its beginning is looked at, where a checkpoint would have come to lie in between.
+constexpr int64 EVENTS_CHECKED = 16;
+
+struct Request : LeaseRequest {
+    int64 max_count;
+};
+
+// The events that one call returns, all of one partition.
+class Batch : public EventVisitor {
+  public:
+    Batch(Relation events, EventSink& sink, int64 max_count) : events(events), sink(sink), max_count(max_count) {}
+
+    // What is to be read now, within which budget. Where events come from a released stream they are of its partition.
+    void begin(std::span<const Partition> all_partitions, const Undelivered* all_undelivered, ScanBudget* scan_budget) {
+        partitions = all_partitions;
+        undelivered = all_undelivered;
+        budget = scan_budget;
+        passed = static_cast<bool*>(palloc0(partitions.size() * sizeof(bool)));
+    }
+    void redeliver(int32 from) { chosen = from; }
+
+    bool visit(TupleTableSlot* event) override {
+        const bool redelivered = budget == nullptr;
+        const int32 number = redelivered ? chosen : undelivered->partition_of_event(event);
+        if (number < 0) return true;
+        if (chosen < 0) {
+            chosen = number;
+            budget->limit = std::min(budget->limit, budget->visited + ROWS_AFTER_FIRST + 10 * max_count);
+        }
+        if (number != chosen) {
+            passed[number] = true;
+            return true;
+        }
+        if (count < EVENTS_CHECKED) check_order(event);
+        last_position = DatumGetInt64(event_value(event, POSITION));
+        const Datum more[] = {Int32GetDatum(chosen), Int64GetDatum(partitions[chosen].fence()),
+                              BoolGetDatum(redelivered)};
+        sink.put(event, more);
+        return ++count < max_count;
+    }
+
+    bool* passed;  // partitions whose events were seen and left for another call
+    int32 chosen = -1;
+    int64 last_position = 0;
+    int64 count = 0;
+
+  private:
+    void check_order(TupleTableSlot* event) const {
+        const text* stream_id = DatumGetTextPP(event_value(event, STREAM_ID));
+        const int64 version = DatumGetInt64(event_value(event, VERSION));
+        const int64 position = DatumGetInt64(event_value(event, POSITION));
+        const ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, view(stream_id)),
+                                    bigint_key(2, BTEqualStrategyNumber, version + 1)};
+        EventScan next(events, event_indexes(events).by_stream, keys, 2);
+        const bool overtaken = next.next() && next.position() < position;
+        next.end();
+        if (overtaken)
+            throw corrupted("an event was overtaken by its successor",
+                            "Version " + std::to_string(version) + " of stream " + quoted(view(stream_id)) +
+                                " is at position " + std::to_string(position) + ", and the next one below it.");
+    }
+
+    const Relation events;
+    EventSink& sink;
+    const int64 max_count;
+    std::span<const Partition> partitions;
+    const Undelivered* undelivered = nullptr;
+    ScanBudget* budget = nullptr;
+};
+
+// One call of es_fetch.
+class Fetch {
+  public:
+    Fetch(const SubscriptionTables& tables, Relation events, Relation head, const Request& request, EventSink& sink)
+        : tables(tables), events(events), head(head), request(request), batch(events, sink, request.max_count) {}
+
+    // Looks once, and whether that is the answer.
+    bool look();
+    WaitGroup group() const { return waits_for; }
+    // The call has waited in vain.
+    void refuse_if_held_by_another() const;
+
+  private:
+    void begin_read();
+    void redeliver(std::span<const ParkedStream> parked);
+    int64 read_on(std::span<const ParkedStream> parked, ScanBudget& budget);
+    void note_progress(const Undelivered& undelivered, int64 reached);
+    bool note_progress(int32 number, const Undelivered& undelivered, int64 reached);
+    bool reads(const Partition& partition) const {
+        const TimestampTz now = GetCurrentTimestamp();
+        return partition.is_leased_to(request.consumer, now) && !partition.is_put_off(now);
+    }
+
+    const SubscriptionTables& tables;
+    const Relation events, head;
+    const Request& request;
+    Batch batch;
+    const bool read_only = RecoveryInProgress();
+    bool written = false;
+    WaitGroup waits_for = WaitGroup::everything();
+
+    // Of one look:
+    SafeRead read;
+    Subscription subscription;
+    std::span<const Partition> partitions;
+};
+
+// Sees to the leases, and takes the snapshot that everything is read under.
+void Fetch::begin_read() {
+    for (bool planned = read_only;; planned = true) {
+        read = begin_safe_read(head, "es_fetch()");
+        subscription = tables.subscription(request.subscription);
+        partitions = tables.partitions(subscription);
+        if (planned || plan_leases(tables, subscription, partitions, request).is_empty()) return;
+        read.end();
+        written = see_to_leases(tables, request) || written;
+    }
+}
+
+bool Fetch::look() {
+    begin_read();
+    waits_for = subscription.filter.by_category && !read.is_held_back()
+                    ? WaitGroup::category(subscription.filter.category)
+                    : WaitGroup::everything();
+    const auto parked = parked_streams(tables, request.subscription);
+    redeliver(parked);
+    if (batch.count == 0) {
+        const Undelivered undelivered(partitions, parked, [&](const Partition& partition) { return reads(partition); });
+        if (undelivered.start() != Undelivered::NOT_READ) {
+            ScanBudget budget = {read_only ? PG_INT64_MAX : ROWS_BEFORE_FIRST};
+            batch.begin(partitions, &undelivered, &budget);
+            const int64 upto = std::min(read.position, subscription.barrier);
+            const int64 reached = scan_log(events, subscription.filter, undelivered.start(), upto, budget, batch);
+            if (!read_only && (budget.visited >= ROWS_WORTH_NOTING || subscription.next_partitions > 0))
+                note_progress(undelivered, reached);
+        }
+    }
+    read.end();
+    return batch.count > 0 || written;
+}
+
+void Fetch::redeliver(std::span<const ParkedStream> parked) {
+    for (const ParkedStream& stream : parked) {
+        if (!stream.is_released() || batch.count > 0) continue;
+        const Partition& partition = partitions[partition_of(stream.stream_id(), subscription.partitions)];
+        if (!reads(partition)) continue;
+        batch.begin(partitions, nullptr, nullptr);
+        batch.redeliver(partition.number());
+        scan_released(events, subscription, partition, stream, batch);
+    }
+    if (batch.count == 0) batch.redeliver(-1);
+}
+
+// Where many rows were looked at, the next call is not to look at them again.
+void Fetch::note_progress(const Undelivered& undelivered, int64 reached) {
+    for (const Partition& partition : partitions)
+        if (note_progress(partition.number(), undelivered, reached)) written = true;
+}
+
+bool Fetch::note_progress(int32 number, const Undelivered& undelivered, int64 reached) {
+    const int64 from = undelivered.from[number];
+    const bool delivers = batch.count > 0 && number == batch.chosen;
+    if (from == Undelivered::NOT_READ || batch.passed[number] || reached <= (delivers ? batch.last_position : from) ||
+        !try_lock(partition_lock(request.subscription, number)))
+        return false;
+    const SnapshotScope snapshot;
+    Partition partition = tables.partition(request.subscription, number);
+    const bool unchanged = partition.fence() == partitions[number].fence() && partition.read_from() == from;
+    if (unchanged) {
+        partition.note_empty(delivers ? batch.last_position : partition.checkpoint(), reached);
+        if (!delivers) partition.advance(partition.checkpoint());
+        tables.partition_rows.update(&partition.row);
+        wake_at_end(WaitGroup::progress(request.subscription));
+        if (subscription.next_partitions > 0) wake_consumers(subscription);
+    }
+    snapshot.end();
+    return unchanged;
+}
+
+void Fetch::refuse_if_held_by_another() const {
+    if (written || read_only) return;
+    const SnapshotScope snapshot;
+    const Subscription subscription_now = tables.subscription(request.subscription);
+    const Partition first = tables.partition(request.subscription, 0);
+    if (subscription_now.partitions == 1 && first.is_leased(GetCurrentTimestamp()) &&
+        first.consumer() != request.consumer)
+        throw sql_error(
+            ERRCODE_LOCK_NOT_AVAILABLE, "the subscription is held by another consumer",
+            "Consumer " + quoted(first.consumer()) + " has it until " + timestamptz_to_str(first.lease_until()) + ".",
+            "Wait for it, or make more partitions for more consumers with es_set_partitions().");
+    snapshot.end();
+}
+
+Request request_arguments(FunctionCallInfo fcinfo, int lease) {
+    Request request = {};
+    request.subscription = name_argument(fcinfo, 0, "subscription name");
+    request.consumer = name_argument(fcinfo, 1, "consumer name");
+    request.lease = milliseconds_argument(fcinfo, lease, "lease", 1, LONGEST_LEASE);
+    request.rebalances = true;
+    return request;
+}
+
+}  // namespace
+
+// es_fetch(name, consumer, max_count, wait, lease) → setof (columns of es_events, partition, fence, redelivered)
+TIDEMARK_FUNCTION(tidemark_fetch) {
+    return pg_call([&] {
+        if (!RecoveryInProgress()) require_read_write("es_fetch()");
+        Request request = request_arguments(fcinfo, 4);
+        request.renewal = Renewal::WHEN_DUE;
+        request.max_count = max_count_argument(fcinfo, 2);
+        if (request.max_count == 0)
+            throw bad_argument("max_count must not be 0", "No event could be returned.", "Give 1 or more.");
+        const int64 wait = wait_argument(fcinfo, 3);
+
+        const LogTables& log = log_tables(fcinfo);
+        Relation events = table_open(log.events, AccessShareLock);
+        Relation head = table_open(log.head, AccessShareLock);
+        if (wait > 0) refuse_wait_for_oneself(head, "es_fetch()");
+        const SubscriptionTables tables(log, RecoveryInProgress() ? AccessShareLock : RowExclusiveLock);
+        EventSink sink(fcinfo, events, METADATA);
+        Fetch fetch(tables, events, head, request, sink);
+        Waiter waiter(wait);
+        const Scratch scratch;
+        bool answered;
+        do {
+            scratch.reset();
+            answered = fetch.look();
+        } while (!answered && waiter.sleep(fetch.group()));
+        waiter.leave();
+        if (!answered) fetch.refuse_if_held_by_another();
+        scratch.end();
+        tables.close();
+        table_close(head, NoLock);
+        table_close(events, NoLock);
+        return Datum(0);
+    });
+}
+
+// es_claim(name, consumer, lease, rebalance) → setof (partition, fence, checkpoint, lease_until, retry_at)
+TIDEMARK_FUNCTION(tidemark_claim) {
+    return pg_call([&] {
+        require_read_write("es_claim()");
+        Request request = request_arguments(fcinfo, 2);
+        request.renewal = Renewal::NOW;
+        refuse_null(fcinfo, 3, "rebalance", "Leave it out to take and give partitions.");
+        request.rebalances = PG_GETARG_BOOL(3);
+        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
+        see_to_leases(tables, request);
+
+        InitMaterializedSRF(fcinfo, 0);
+        const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+        const SnapshotScope snapshot;
+        for (const Partition& partition : tables.partitions(tables.subscription(request.subscription))) {
+            if (!partition.is_leased_to(request.consumer, GetCurrentTimestamp())) continue;
+            Datum values[] = {Int32GetDatum(partition.number()), Int64GetDatum(partition.fence()),
+                              Int64GetDatum(partition.checkpoint()), TimestampTzGetDatum(partition.lease_until()),
+                              partition.row.value(partition::RETRY_AT).value};
+            bool nulls[] = {false, false, false, false, partition.row.is_null(partition::RETRY_AT)};
+            tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+        }
+        snapshot.end();
+        tables.close();
+        return Datum(0);
+    });
+}
+
+// es_release(name, consumer) → how many partitions
+TIDEMARK_FUNCTION(tidemark_release) {
+    return pg_call([&] {
+        require_read_write("es_release()");
+        const std::string_view name = name_argument(fcinfo, 0, "subscription name");
+        const std::string_view consumer = name_argument(fcinfo, 1, "consumer name");
+        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
+        const int32 released = release_leases(tables, name, consumer);
+        tables.close();
+        return Int32GetDatum(released);
+    });
+}
+
+}  // namespace tidemark

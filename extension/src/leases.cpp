@@ -1,0 +1,250 @@
+#include "leases.h"
+
+#include "fencing.h"
+#include "guard.h"
+#include "locks.h"
+#include "partitioning.h"
+#include "snapshot_scope.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "access/stratnum.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+enum ConsumerColumn : AttrNumber { CONSUMER_SUBSCRIPTION = 1, CONSUMER_NAME, CONSUMER_UNTIL };
+
+struct Member {
+    std::string_view name;
+    int32 partitions;
+};
+
+struct Members {
+    Member* all;
+    int32 count = 0;
+
+    void add(std::string_view name, int32 partitions) {
+        Member* known = std::find_if(all, all + count, [&](const Member& member) { return member.name == name; });
+        if (known == all + count) all[count++] = {name, 0};
+        known->partitions += partitions;
+    }
+};
+
+bool is_due(TimestampTz until, const LeaseRequest& request, TimestampTz now) {
+    return request.renewal == Renewal::NOW ||
+           (request.renewal == Renewal::WHEN_DUE && until - now < request.lease * 1000 / 2);
+}
+
+// How many partitions the consumer should have: as many as all others, or one more where they cannot be the same. Those
+// who have more already are the ones to have one more, so that as few as possible change hands.
+int32 fair_share(Members members, std::string_view consumer, int32 partitions) {
+    std::sort(members.all, members.all + members.count, [](const Member& one, const Member& other) {
+        return one.partitions != other.partitions ? one.partitions > other.partitions : one.name < other.name;
+    });
+    const auto rank = static_cast<int32>(std::find_if(members.all, members.all + members.count,
+                                                      [&](const Member& member) { return member.name == consumer; }) -
+                                         members.all);
+    return partitions / members.count + (rank < partitions % members.count ? 1 : 0);
+}
+
+// Those who stand in line. `until` is till when the consumer itself does, if it does.
+template <typename Each>
+void for_each_in_line(const SubscriptionTables& tables, std::string_view subscription, Each each) {
+    const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, subscription)};
+    tables.consumers.for_each(key, each);
+}
+
+}  // namespace
+
+LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subscription,
+                      std::span<const Partition> partitions, const LeaseRequest& request) {
+    const TimestampTz now = GetCurrentTimestamp();
+    LeasePlan plan = {};
+    int32 mine = 0, leased = 0;
+    for (const Partition& partition : partitions) {
+        if (!partition.is_leased(now)) continue;
+        leased++;
+        if (partition.consumer() != request.consumer) continue;
+        mine++;
+        plan.renews = plan.renews || is_due(partition.lease_until(), request, now);
+    }
+    if (!request.rebalances) return plan;
+
+    plan.repartitions = subscription.next_partitions > 0 &&
+                        std::all_of(partitions.begin(), partitions.end(), [&](const Partition& partition) {
+                            return partition.read_from() >= subscription.barrier;
+                        });
+    const auto free = static_cast<int32>(partitions.size()) - leased;
+    if (partitions.size() == 1) {
+        plan.takes = free;
+        return plan;
+    }
+
+    TimestampTz in_line_until = 0;
+    Members members = {static_cast<Member*>(palloc((partitions.size() + 1) * sizeof(Member)))};
+    members.add(request.consumer, mine);
+    for (const Partition& partition : partitions)
+        if (partition.is_leased(now) && partition.consumer() != request.consumer) members.add(partition.consumer(), 1);
+    int32 room = static_cast<int32>(partitions.size()) + 1;
+    for_each_in_line(tables, request.subscription, [&](const StateRow& row) {
+        const TimestampTz until = row.bigint(CONSUMER_UNTIL);
+        if (until <= now) return;
+        if (row.name(CONSUMER_NAME) == request.consumer) in_line_until = until;
+        if (members.count == room) {
+            room *= 2;
+            members.all = static_cast<Member*>(repalloc(members.all, room * sizeof(Member)));
+        }
+        members.add(row.name(CONSUMER_NAME), 0);
+    });
+    const int32 share = fair_share(members, request.consumer, static_cast<int32>(partitions.size()));
+    plan.takes = std::min(std::max(share - mine, 0), free);
+    plan.gives = std::max(mine - share, 0);
+    plan.joins = mine == 0 && plan.takes == 0 &&
+                 (in_line_until == 0 || (request.renewal != Renewal::NONE && is_due(in_line_until, request, now)));
+    return plan;
+}
+
+namespace {
+
+TimestampTz lease_end(const LeaseRequest& request) {
+    return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), request.lease);
+}
+
+// Takes the partition's lock if it is free, and reads its row anew.
+bool try_partition(const SubscriptionTables& tables, std::string_view name, int32 number, StateRow* row) {
+    if (!try_lock(partition_lock(name, number))) return false;
+    const SnapshotScope snapshot;
+    const bool found = tables.find_partition(name, number, row);
+    snapshot.end();
+    return found;
+}
+
+enum class Change { TAKE, RENEW, GIVE };
+
+bool applies(Change change, const Partition& partition, const LeaseRequest& request) {
+    const TimestampTz now = GetCurrentTimestamp();
+    if (change == Change::TAKE) return !partition.is_leased(now);
+    return partition.is_leased_to(request.consumer, now);
+}
+
+void apply(Change change, Partition& partition, const LeaseRequest& request) {
+    if (change == Change::GIVE) {
+        partition.row.set_null(partition::CONSUMER);
+        partition.row.set_null(partition::LEASE_UNTIL);
+        return;
+    }
+    if (change == Change::TAKE) {
+        partition.raise_fence();
+        partition.row.set_text(partition::CONSUMER, request.consumer);
+    }
+    partition.row.set_bigint(partition::LEASE_MILLISECONDS, request.lease);
+    partition.row.set_bigint(partition::LEASE_UNTIL, lease_end(request));
+}
+
+// Changes up to `most` of the partitions that it applies to, the last ones first. Returns how many.
+int32 change_leases(Change change, int32 most, const SubscriptionTables& tables, std::span<const Partition> partitions,
+                    const LeaseRequest& request) {
+    int32 changed = 0;
+    for (auto i = static_cast<int32>(partitions.size()) - 1; i >= 0 && changed < most; i--) {
+        StateRow row;
+        if (!applies(change, partitions[i], request) || !try_partition(tables, request.subscription, i, &row)) continue;
+        Partition partition(row);
+        if (!applies(change, partition, request)) continue;
+        apply(change, partition, request);
+        tables.partition_rows.update(&partition.row);
+        changed++;
+    }
+    return changed;
+}
+
+// Stands in line, or leaves it; and sees off those that have not been heard of for longer than they said.
+void change_line(const SubscriptionTables& tables, const LeaseRequest& request, bool joins) {
+    const TimestampTz now = GetCurrentTimestamp();
+    bool known = false;
+    for_each_in_line(tables, request.subscription, [&](StateRow row) {
+        if (joins && row.name(CONSUMER_NAME) == request.consumer) {
+            known = true;
+            row.set_bigint(CONSUMER_UNTIL, lease_end(request));
+            tables.consumers.update(&row);
+        } else if (row.bigint(CONSUMER_UNTIL) <= now || row.name(CONSUMER_NAME) == request.consumer) {
+            tables.consumers.remove(row);
+        }
+    });
+    if (!joins || known) return;
+    StateRow row = tables.consumers.new_row();
+    row.set_text(CONSUMER_SUBSCRIPTION, request.subscription);
+    row.set_text(CONSUMER_NAME, request.consumer);
+    row.set_bigint(CONSUMER_UNTIL, lease_end(request));
+    tables.consumers.insert(row);
+}
+
+}  // namespace
+
+bool carry_out(const LeasePlan& wanted, const SubscriptionTables& tables, const LeaseRequest& request) {
+    LeasePlan plan = wanted;
+    const bool alone = plan.is_structural() && try_lock(subscription_lock(request.subscription));
+    const SnapshotScope snapshot;
+    const Subscription subscription = tables.subscription(request.subscription);
+    const std::span<const Partition> partitions = tables.partitions(subscription);
+    plan = plan_leases(tables, subscription, partitions, request);
+    bool written = false;
+    if (plan.renews) written = change_leases(Change::RENEW, subscription.partitions, tables, partitions, request) > 0;
+    if (alone && plan.repartitions) {
+        written = repartition(tables, subscription) || written;
+    } else if (alone) {
+        const int32 taken = change_leases(Change::TAKE, plan.takes, tables, partitions, request);
+        const int32 given = change_leases(Change::GIVE, plan.gives, tables, partitions, request);
+        if (plan.joins || taken > 0) change_line(tables, request, plan.joins);
+        // Who stands in line looks again when partitions are given back; who has them, when somebody joins the line.
+        if (given > 0 || plan.joins) wake_consumers(subscription);
+        written = written || taken > 0 || given > 0 || plan.joins;
+    }
+    snapshot.end();
+    return written;
+}
+
+bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request) {
+    bool written = false;
+    // Twice where the first has made the next partitions take over.
+    for (int round = 0; round < 2; round++) {
+        const SnapshotScope snapshot;
+        const Subscription subscription = tables.subscription(request.subscription);
+        const LeasePlan plan = plan_leases(tables, subscription, tables.partitions(subscription), request);
+        snapshot.end();
+        if (plan.is_empty() || !carry_out(plan, tables, request)) break;
+        written = true;
+        if (!plan.repartitions) break;
+    }
+    return written;
+}
+
+int32 release_leases(const SubscriptionTables& tables, std::string_view name, std::string_view consumer) {
+    lock(subscription_lock(name));
+    const SnapshotScope snapshot;
+    const Subscription subscription = tables.subscription(name);
+    const LeaseRequest request = {name, consumer, 0, Renewal::NONE, true};
+    int32 released = 0;
+    for (const Partition& seen : tables.partitions(subscription)) {
+        if (!applies(Change::GIVE, seen, request)) continue;
+        lock(partition_lock(name, seen.number()));
+        const SnapshotScope now;
+        Partition partition = tables.partition(name, seen.number());
+        if (applies(Change::GIVE, partition, request)) {
+            apply(Change::GIVE, partition, request);
+            tables.partition_rows.update(&partition.row);
+            released++;
+        }
+        now.end();
+    }
+    change_line(tables, request, false);
+    wake_consumers(subscription);
+    snapshot.end();
+    return released;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,30 @@
+// The log in position order, filtered, by the index that serves the filter best.
+#pragma once
+
+#include "event_filter.h"
+
+namespace tidemark {
+
+// Who is shown the events that pass the filter. The slot is good until visit() returns.
+class EventVisitor {
+  public:
+    virtual bool visit(TupleTableSlot* event) = 0;  // whether to go on
+
+  protected:
+    ~EventVisitor() = default;
+};
+
+// How many rows a scan may look at, whether they pass the filter or not.
+struct ScanBudget {
+    int64 limit = PG_INT64_MAX;
+    int64 visited = 0;
+
+    bool spent() const { return visited >= limit; }
+};
+
+// Shows the visitor the events above `after` and up to `upto` that pass the filter, under the active snapshot, until it
+// has enough or the budget is spent. Returns how far that was: every event up to there that passes has been shown.
+int64 scan_log(Relation events, const EventFilter& filter, int64 after, int64 upto, ScanBudget& budget,
+               EventVisitor& visitor);
+
+}  // namespace tidemark

@@ -1,0 +1,151 @@
+#include "waiting.h"
+
+#include "guard.h"
+#include "locks.h"
+#include "validate.h"
+
+#include <algorithm>
+#include <utility>
+
+extern "C" {
+#include "access/xlogrecovery.h"
+#include "common/hashfn.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+constexpr int64 LOOK_AGAIN = 250;     // milliseconds
+constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
+
+uint64 hash(std::string_view name, uint64 seed) {
+    return hash_bytes_extended(reinterpret_cast<const unsigned char*>(name.data()), static_cast<int>(name.size()),
+                               seed);
+}
+
+LOCKTAG members(WaitGroup group) { return lock_tag(LockKind::WAITERS, group.key); }
+LOCKTAG leader(WaitGroup group) { return lock_tag(LockKind::LEADING_WAITER, group.key); }
+
+// Sets the latches of all other processes that hold a lock on the tag that conflicts with the mode.
+void set_latches(const LOCKTAG& tag, LOCKMODE mode) {
+    VirtualTransactionId* holders = GetLockConflicts(&tag, mode, nullptr);
+    for (VirtualTransactionId* holder = holders; VirtualTransactionIdIsValid(*holder); holder++) {
+        // It may be another process by now, which a latch set for nothing does not hurt.
+        PGPROC* process = compat::process_of(*holder);
+        if (process != nullptr) SetLatch(&process->procLatch);
+    }
+    pfree(holders);
+}
+
+// Whether the latch was set.
+bool wait_for_latch(int64 milliseconds) {
+    const int event =
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, compat::wait_event());
+    if (event & WL_LATCH_SET) ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+    return (event & WL_LATCH_SET) != 0;
+}
+
+void wait_for_replay(int64 milliseconds) {
+    const XLogRecPtr replayed = GetXLogReplayRecPtr(nullptr);
+    for (; milliseconds > 0 && GetXLogReplayRecPtr(nullptr) == replayed; milliseconds -= REPLAY_INTERVAL)
+        wait_for_latch(REPLAY_INTERVAL);
+}
+
+// The groups that the running transaction concerns. More than these find out by looking again.
+constexpr int MOST_GROUPS = 64;
+WaitGroup concerned[MOST_GROUPS];
+int concerned_count = 0;
+
+// Runs in the middle of a commit, where an error would bring the server down.
+void at_end(XactEvent event, void*) {
+    if (concerned_count == 0 ||
+        (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+        return;
+    const int count = std::exchange(concerned_count, 0);
+    if (event == XACT_EVENT_PREPARE) return;
+    ignore_errors([&] {
+        for (int i = 0; i < count; i++)
+            if (event == XACT_EVENT_COMMIT || concerned[i] == WaitGroup::everything())
+                set_latches(leader(concerned[i]), ShareLock);
+    });
+}
+
+}  // namespace
+
+WaitGroup WaitGroup::category(std::string_view name) { return {hash(name, 1)}; }
+WaitGroup WaitGroup::progress(std::string_view subscription) { return {hash(subscription, 2)}; }
+
+void wake_at_end(WaitGroup group) {
+    static bool registered = false;
+    if (!registered) {
+        RegisterXactCallback(at_end, nullptr);
+        registered = true;
+    }
+    if (concerned_count < MOST_GROUPS &&
+        std::find(concerned, concerned + concerned_count, group) == concerned + concerned_count)
+        concerned[concerned_count++] = group;
+}
+
+Waiter::Waiter(int64 milliseconds)
+    : end(milliseconds == 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds)), group{0} {}
+
+void Waiter::join(WaitGroup new_group) {
+    group = new_group;
+    const LOCKTAG tag = members(group);
+    LockAcquire(&tag, ShareLock, false, false);
+    joined = true;
+    try_to_lead();
+}
+
+void Waiter::try_to_lead() {
+    const LOCKTAG tag = leader(group);
+    leads = LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void Waiter::leave() {
+    if (!joined) return;
+    joined = false;
+    const LOCKTAG group_tag = members(group), leader_tag = leader(group);
+    if (leads) {
+        LockRelease(&leader_tag, ExclusiveLock, false);
+        set_latches(group_tag, ExclusiveLock);
+        leads = false;
+    }
+    LockRelease(&group_tag, ShareLock, false);
+}
+
+bool Waiter::sleep(WaitGroup new_group) {
+    CHECK_FOR_INTERRUPTS();
+    const TimestampTz now = end == 0 ? 0 : GetCurrentTimestamp();
+    if (now >= end) return false;
+    const int64 time = std::min(LOOK_AGAIN, (end - now) / 1000 + 1);
+    if (RecoveryInProgress()) {
+        wait_for_replay(time);
+        return true;
+    }
+    if (!joined || new_group != group) {
+        leave();
+        join(new_group);
+        return true;
+    }
+    const bool woken = wait_for_latch(time), followed = !leads;
+    if (followed) try_to_lead();
+    if (leads && (woken || followed)) set_latches(members(group), ExclusiveLock);
+    return true;
+}
+
+void pause_for(int64 milliseconds) {
+    const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+    for (TimestampTz now = GetCurrentTimestamp(); now < end; now = GetCurrentTimestamp())
+        wait_for_latch(std::min<int64>((end - now) / 1000 + 1, 1000));
+}
+
+int64 wait_argument(FunctionCallInfo fcinfo, int number) {
+    return milliseconds_argument(fcinfo, number, "wait", 0, LONGEST_WAIT);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,71 @@
+// How readers wait for what a commit brings, and are woken by it, without cost for those who commit while nobody waits.
+//
+// Who waits belongs to a group, by what it waits for. All waiters of a group share a heavyweight lock on it; one of them,
+// the leader, also holds a second lock, exclusively. The end of a transaction asks the lock manager who leads the groups
+// that it concerns, and sets the latch of those; a leader that wakes wakes the others. So a commit wakes one process a
+// group, however many wait. NOTIFY would do without any of this, but takes a lock of the whole cluster until the
+// commit is over.
+//
+// No wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction is
+// visible first, then asks for leaders. So either it finds the leader, or that looks when the commit can be seen. A
+// leader that leaves wakes another waiter, which takes its place and, as commits may have found no leader in between,
+// wakes the rest. Whatever else goes wrong, as a leader that is killed, or a COMMIT PREPARED, which runs in a session
+// that knows nothing of us: waiters look again every 250 ms. On a standby commits come by replay, which wakes nobody;
+// there they look at how far it has come, every few milliseconds.
+#pragma once
+
+#include "pg_compat.h"
+
+#include <string_view>
+
+namespace tidemark {
+
+// What is waited for. The line moves as transactions end that have appended, so those concern, by EVERYTHING, who waits
+// behind them, whatever they have appended. While nothing holds the line back, who waits for one category is only
+// concerned by those that append to it.
+struct WaitGroup {
+    uint64 key;
+
+    static WaitGroup everything() { return {0}; }
+    static WaitGroup category(std::string_view name);
+    static WaitGroup progress(std::string_view subscription);  // of its checkpoints
+
+    bool operator==(const WaitGroup&) const = default;
+};
+
+// When this transaction ends, wakes who waits in the group; where it aborts, only those who wait for EVERYTHING, whom
+// it may have held back.
+void wake_at_end(WaitGroup group);
+
+// A bounded wait: look for what is waited for, and sleep() while it is not there and that returns true.
+class Waiter {
+  public:
+    explicit Waiter(int64 milliseconds);
+
+    // Sleeps until something may have changed for the group; the first time it only joins the group, so that one looks
+    // again. False when the time is over. Interruptible.
+    bool sleep(WaitGroup group);
+
+    // To be called when the wait is over, unless by an error: that ends the (sub)transaction, which leaves the group.
+    void leave();
+
+  private:
+    void join(WaitGroup group);
+    void try_to_lead();
+
+    const TimestampTz end;
+    WaitGroup group;
+    bool joined = false;
+    bool leads = false;
+};
+
+// Longer waits inside a statement would hold back the cluster's VACUUM: the statement's snapshot stays.
+constexpr int64 LONGEST_WAIT = 60 * 1000;
+
+// Just sleeps. Interruptible.
+void pause_for(int64 milliseconds);
+
+// The value in milliseconds of an argument that says how long to wait. Throws 22023 unless it is 0 to LONGEST_WAIT.
+int64 wait_argument(FunctionCallInfo fcinfo, int number);
+
+}  // namespace tidemark
