@@ -288,7 +288,7 @@ CREATE FUNCTION @extschema@.es_drop_subscription(name text) RETURNS boolean
 COMMENT ON FUNCTION @extschema@.es_drop_subscription(text) IS
 'Removes a subscription, its checkpoints and what is parked for it. False where there is none.';
 
-CREATE FUNCTION @extschema@.es_reset_subscription(name text, "position" bigint) RETURNS void
+CREATE FUNCTION @extschema@.es_reset_subscription(name text, to_position bigint) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_reset_subscription';
 COMMENT ON FUNCTION @extschema@.es_reset_subscription(text, bigint) IS
 'Moves all checkpoints of a subscription to a position, backward to have events again (0: all), or forward to leave some out. What was delivered before cannot be acknowledged any more (TM004), and what is parked above the position is forgotten. Consumers keep their leases.';
@@ -331,18 +331,18 @@ CREATE FUNCTION @extschema@.es_release(name text, consumer text) RETURNS integer
 COMMENT ON FUNCTION @extschema@.es_release(text, text) IS
 'Gives back all leases that a consumer has, for others to take at once. Returns how many.';
 
-CREATE FUNCTION @extschema@.es_ack(name text, "position" bigint, fence bigint) RETURNS void
+CREATE FUNCTION @extschema@.es_ack(name text, up_to_position bigint, fence bigint) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_ack';
 COMMENT ON FUNCTION @extschema@.es_ack(text, bigint, bigint) IS
 'Says that the events of a partition, which its fence names, are done up to a position: the checkpoint moves there, and over what follows if none of it is for the partition. What is done in the same transaction is done exactly once. Renews the lease. Raises TM004 where the lease is lost, and TM009 where the position is acknowledged already; nothing changes then.';
 
 CREATE FUNCTION @extschema@.es_fail(
-    name text, "position" bigint, fence bigint, error text, retry_after interval DEFAULT NULL) RETURNS integer
+    name text, event_position bigint, fence bigint, error text, retry_after interval DEFAULT NULL) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_fail';
 COMMENT ON FUNCTION @extschema@.es_fail(text, bigint, bigint, text, interval) IS
 'Says that the event at a position could not be handled, and why. Returns how often in a row that has been so. es_fetch() passes over the partition for the time of retry_after; without it the subscription counts as failed until something is acknowledged. Raises TM004 where the lease is lost.';
 
-CREATE FUNCTION @extschema@.es_park(name text, "position" bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION @extschema@.es_park(name text, event_position bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_park';
 COMMENT ON FUNCTION @extschema@.es_park(text, bigint, bigint, text) IS
 'Says that the events of a partition are done up to a position, but for the one there, which is set aside. Later events of its stream are held until es_unpark(); other streams go on. The partition''s fence rises: the rest of what was delivered is to be dropped and fetched again. Returns the new fence. Raises TM004 and TM009 as es_ack().';
@@ -371,12 +371,12 @@ END;
 COMMENT ON FUNCTION @extschema@.es_parked(text) IS
 'What is parked, for a subscription or for all: the event, why and how often, and how many later events of its stream are held behind it. redelivering: es_unpark() was called, and this event is the next one to be delivered again.';
 
-CREATE FUNCTION @extschema@.es_unpark(name text, "position" bigint, redeliver boolean DEFAULT true) RETURNS boolean
+CREATE FUNCTION @extschema@.es_unpark(name text, event_position bigint, redeliver boolean DEFAULT true) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_unpark';
 COMMENT ON FUNCTION @extschema@.es_unpark(text, bigint, boolean) IS
 'Has a parked event, and then those held behind it, delivered again: es_fetch() returns them with redelivered, to be acknowledged at their own positions or parked again. Without redeliver the event is given up, and those behind it are delivered. False where no event at the position is parked.';
 
-CREATE FUNCTION @extschema@.es_wait_for(name text, "position" bigint, timeout interval DEFAULT '5 seconds') RETURNS void
+CREATE FUNCTION @extschema@.es_wait_for(name text, up_to_position bigint, timeout interval DEFAULT '5 seconds') RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_wait_for';
 COMMENT ON FUNCTION @extschema@.es_wait_for(text, bigint, interval) IS
 'Returns when a subscription has every event up to the position behind it that is meant for it. Raises TM008 when the timeout (a minute at most) is over, TM006 as soon as the subscription has failed. Cannot be called in a transaction that has appended (55000).';

@@ -12,7 +12,7 @@ namespace tidemark {
 
 constexpr int64 LONGEST_PAUSE = int64(366) * 24 * 60 * 60 * 1000;
 
-// es_ack(name, position, fence)
+// es_ack(name, up_to_position, fence)
 TIDEMARK_FUNCTION(tidemark_ack) {
     return pg_call([&] {
         require_read_write("es_ack()");
@@ -27,7 +27,7 @@ TIDEMARK_FUNCTION(tidemark_ack) {
     });
 }
 
-// es_fail(name, position, fence, error, retry_after) → how often in a row
+// es_fail(name, event_position, fence, error, retry_after) → how often in a row
 TIDEMARK_FUNCTION(tidemark_fail) {
     return pg_call([&] {
         require_read_write("es_fail()");

@@ -65,7 +65,7 @@ bool is_reached(const SubscriptionTables& tables, Relation events, Relation head
 
 }  // namespace
 
-// es_wait_for(name, position, timeout)
+// es_wait_for(name, up_to_position, timeout)
 TIDEMARK_FUNCTION(tidemark_wait_for) {
     return pg_call([&] {
         const std::string_view name = name_argument(fcinfo, 0, "subscription name");

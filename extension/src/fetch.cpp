@@ -22,8 +22,8 @@ constexpr int64 ROWS_BEFORE_FIRST = 500000;
 constexpr int64 ROWS_AFTER_FIRST = 10000;
 // An empty stretch shorter than this is cheaper looked through again than written down.
 constexpr int64 ROWS_WORTH_NOTING = 1000;
-// An event whose stream goes on below it was overtaken, which cannot be. Found by a look at the next version; a batch
-// from the past has many, so only its beginning is looked at, where a checkpoint would have come to lie in between.
+// A look at the versions before and after an event tells whether its stream is in order, which it cannot fail to be. A
+// batch from the past has many events, so only its beginning is looked at, where a checkpoint could lie in between.
 constexpr int64 EVENTS_CHECKED = 16;
 
 struct Request : LeaseRequest {
@@ -70,19 +70,22 @@ class Batch : public EventVisitor {
     int64 count = 0;
 
   private:
+    // The event is to lie between those before and after it in its stream, as far as there are such.
     void check_order(TupleTableSlot* event) const {
         const text* stream_id = DatumGetTextPP(event_value(event, STREAM_ID));
         const int64 version = DatumGetInt64(event_value(event, VERSION));
-        const int64 position = DatumGetInt64(event_value(event, POSITION));
         const ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, view(stream_id)),
-                                    bigint_key(2, BTEqualStrategyNumber, version + 1)};
-        EventScan next(events, event_indexes(events).by_stream, keys, 2);
-        const bool overtaken = next.next() && next.position() < position;
-        next.end();
-        if (overtaken)
+                                    bigint_key(2, BTGreaterEqualStrategyNumber, version - 1),
+                                    bigint_key(2, BTLessEqualStrategyNumber, version + 1)};
+        EventScan neighbours(events, event_indexes(events).by_stream, keys, 3);
+        int64 before = 0;
+        bool in_order = true;
+        for (; in_order && neighbours.next(); before = neighbours.position()) in_order = before < neighbours.position();
+        neighbours.end();
+        if (!in_order)
             throw corrupted("an event was overtaken by its successor",
-                            "Version " + std::to_string(version) + " of stream " + quoted(view(stream_id)) +
-                                " is at position " + std::to_string(position) + ", and the next one below it.");
+                            "It is about version " + std::to_string(version) + " of stream " + quoted(view(stream_id)) +
+                                " and those before and after it.");
     }
 
     const Relation events;

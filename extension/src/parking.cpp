@@ -121,7 +121,7 @@ void acknowledge_redelivered(const SubscriptionTables& tables, Relation events, 
     move_on(tables, events, subscription, partition, parked, version + 1);
 }
 
-// es_park(name, position, fence, reason) → fence
+// es_park(name, event_position, fence, reason) → fence
 TIDEMARK_FUNCTION(tidemark_park) {
     return pg_call([&] {
         require_read_write("es_park()");
@@ -169,7 +169,7 @@ TIDEMARK_FUNCTION(tidemark_park) {
     });
 }
 
-// es_unpark(name, position, redeliver) → whether it was parked
+// es_unpark(name, event_position, redeliver) → whether it was parked
 TIDEMARK_FUNCTION(tidemark_unpark) {
     return pg_call([&] {
         require_read_write("es_unpark()");

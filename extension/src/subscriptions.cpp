@@ -123,7 +123,7 @@ TIDEMARK_FUNCTION(tidemark_drop_subscription) {
     });
 }
 
-// es_reset_subscription(name, position)
+// es_reset_subscription(name, to_position)
 TIDEMARK_FUNCTION(tidemark_reset_subscription) {
     return pg_call([&] {
         require_read_write("es_reset_subscription()");

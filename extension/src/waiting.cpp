@@ -29,16 +29,27 @@ uint64 hash(std::string_view name, uint64 seed) {
 LOCKTAG members(WaitGroup group) { return lock_tag(LockKind::WAITERS, group.key); }
 LOCKTAG leader(WaitGroup group) { return lock_tag(LockKind::LEADING_WAITER, group.key); }
 
-// Sets the latches of all other processes that hold a lock on the tag that conflicts with the mode.
-void set_latches(const LOCKTAG& tag, LOCKMODE mode) {
+// Sets the latches of other processes that hold a lock on the tag that conflicts with the mode, of at most so many.
+// Returns how many.
+int set_latches(const LOCKTAG& tag, LOCKMODE mode, int most = INT_MAX) {
+    int count = 0;
     VirtualTransactionId* holders = GetLockConflicts(&tag, mode, nullptr);
-    for (VirtualTransactionId* holder = holders; VirtualTransactionIdIsValid(*holder); holder++) {
+    for (VirtualTransactionId* holder = holders; VirtualTransactionIdIsValid(*holder) && count < most; holder++) {
         // It may be another process by now, which a latch set for nothing does not hurt.
         PGPROC* process = compat::process_of(*holder);
-        if (process != nullptr) SetLatch(&process->procLatch);
+        if (process == nullptr) continue;
+        SetLatch(&process->procLatch);
+        count++;
     }
     pfree(holders);
+    return count;
 }
+
+void wake_leader(WaitGroup group) {
+    if (set_latches(leader(group), ShareLock) == 0) set_latches(members(group), ExclusiveLock);
+}
+void wake_members(WaitGroup group) { set_latches(members(group), ExclusiveLock); }
+void wake_one_member(WaitGroup group) { set_latches(members(group), ExclusiveLock, 1); }
 
 // Whether the latch was set.
 bool wait_for_latch(int64 milliseconds) {
@@ -69,8 +80,7 @@ void at_end(XactEvent event, void*) {
     if (event == XACT_EVENT_PREPARE) return;
     ignore_errors([&] {
         for (int i = 0; i < count; i++)
-            if (event == XACT_EVENT_COMMIT || concerned[i] == WaitGroup::everything())
-                set_latches(leader(concerned[i]), ShareLock);
+            if (event == XACT_EVENT_COMMIT || concerned[i] == WaitGroup::everything()) wake_leader(concerned[i]);
     });
 }
 
@@ -110,12 +120,15 @@ void Waiter::leave() {
     if (!joined) return;
     joined = false;
     const LOCKTAG group_tag = members(group), leader_tag = leader(group);
-    if (leads) {
-        LockRelease(&leader_tag, ExclusiveLock, false);
-        set_latches(group_tag, ExclusiveLock);
-        leads = false;
-    }
     LockRelease(&group_tag, ShareLock, false);
+    if (!leads) return;
+    leads = false;
+    LockRelease(&leader_tag, ExclusiveLock, false);
+    // A commit that has still woken us meant all of them.
+    if (MyLatch->is_set)
+        wake_members(group);
+    else
+        wake_one_member(group);
 }
 
 bool Waiter::sleep(WaitGroup new_group) {
@@ -132,9 +145,11 @@ bool Waiter::sleep(WaitGroup new_group) {
         join(new_group);
         return true;
     }
-    const bool woken = wait_for_latch(time), followed = !leads;
-    if (followed) try_to_lead();
-    if (leads && (woken || followed)) set_latches(members(group), ExclusiveLock);
+    const bool woken = wait_for_latch(time);
+    if (!leads)
+        try_to_lead();
+    else if (woken)
+        wake_members(group);
     return true;
 }
 

@@ -1,0 +1,259 @@
+// What subscriptions cost and how quick they are, by bare libpq.
+//
+//   subscriptions_bench CONNINFO latency CONSUMERS interested|idle
+//       median microseconds from the writer's having the answer to its commit to a consumer's having the event, over all
+//       that get it: all of the consumers, or one besides consumers that wait for other categories
+//   subscriptions_bench CONNINFO appends CONSUMERS
+//       appends a second of two writers while so many consumers wait for other categories
+//   subscriptions_bench CONNINFO fetch|select COUNT FILTER
+//       microseconds for each of COUNT events from the log's beginning, by es_fetch and es_ack or by a plain SELECT, in
+//       batches of 1,000; FILTER is a category, or empty for all
+//   subscriptions_bench CONNINFO sparse FILTER
+//       milliseconds to read the whole log for events of the type FILTER, by es_fetch and es_ack
+#include <libpq-fe.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+class Session {
+  public:
+    explicit Session(const std::string& conninfo) : connection_(PQconnectdb(conninfo.c_str()), PQfinish) {}
+
+    Result run(const std::string& sql, const std::vector<std::string>& values = {}) {
+        std::string& name = prepared_[sql];
+        if (name.empty()) {
+            name = "statement" + std::to_string(prepared_.size());
+            check(PQprepare(connection_.get(), name.c_str(), sql.c_str(), 0, nullptr));
+        }
+        std::vector<const char*> texts;
+        for (const std::string& value : values) texts.push_back(value.c_str());
+        return check(PQexecPrepared(connection_.get(), name.c_str(), static_cast<int>(texts.size()), texts.data(),
+                                    nullptr, nullptr, 0));
+    }
+
+  private:
+    static Result check(PGresult* raw) {
+        Result result(raw, PQclear);
+        if (PQresultStatus(raw) != PGRES_TUPLES_OK && PQresultStatus(raw) != PGRES_COMMAND_OK)
+            throw std::runtime_error(PQresultErrorMessage(raw));
+        return result;
+    }
+
+    std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
+    std::map<std::string, std::string> prepared_;  // names, by SQL
+};
+
+#define EVENT_COLUMNS \
+    "position, version, recorded_at, event_id, schema_version, stream_id, category, event_type, data, metadata"
+
+const char* const DATA =
+    R"({"order": 42, "customer": "c-123456", "currency": "EUR", "total": 129.90,
+        "lines": [{"sku": "SKU-0001", "qty": 2, "price": 39.95}, {"sku": "SKU-0002", "qty": 1, "price": 50.00}],
+        "ship_to": {"name": "A. Customer", "street": "Main Street 1", "zip": "12345", "city": "Springfield"}})";
+
+long append(Session& writer, const std::string& stream) {
+    const Result row = writer.run("SELECT last_position FROM es_append($1, 'OrderPlaced', $2::jsonb)", {stream, DATA});
+    return std::atol(PQgetvalue(row.get(), 0, 0));
+}
+
+// A consumer that fetches and acknowledges until it is stopped, and remembers when it had each event.
+class Consumer {
+  public:
+    Consumer(const std::string& conninfo, const std::string& name, const std::string& category)
+        : session_(conninfo), name_(name) {
+        session_.run("SELECT es_create_subscription($1, category => $2, start => 'end')", {name, category});
+        fetch();  // takes the lease
+        thread_ = std::thread([this] { consume(); });
+    }
+    void stop() {
+        stopping_ = true;
+        thread_.join();
+        session_.run("SELECT es_drop_subscription($1)", {name_});
+    }
+
+    std::map<long, Clock::time_point> received;  // by position; to be read when stopped
+
+  private:
+    Result fetch() {
+        return session_.run("SELECT " EVENT_COLUMNS ", fence FROM es_fetch($1, 'bench', 100, '500 ms')", {name_});
+    }
+    void consume() {
+        while (!stopping_) {
+            const Result batch = fetch();
+            const auto now = Clock::now();
+            const int rows = PQntuples(batch.get());
+            for (int i = 0; i < rows; i++) received[std::atol(PQgetvalue(batch.get(), i, 0))] = now;
+            if (rows > 0)
+                session_.run("SELECT es_ack($1, $2::bigint, $3::bigint)",
+                             {name_, PQgetvalue(batch.get(), rows - 1, 0), PQgetvalue(batch.get(), rows - 1, 10)});
+        }
+    }
+
+    Session session_;
+    const std::string name_;
+    std::atomic<bool> stopping_ = false;
+    std::thread thread_;
+};
+
+std::vector<std::unique_ptr<Consumer>> start_consumers(const std::string& conninfo, int count,
+                                                       const std::string& kind) {
+    std::vector<std::unique_ptr<Consumer>> consumers;
+    for (int i = 0; i < count; i++) {
+        const std::string number = std::to_string(i);
+        consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-" + number,
+                                                       kind == "idle" && i > 0 ? "other" + number : "bench"));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return consumers;
+}
+
+double latency(const std::string& conninfo, int count, const std::string& kind) {
+    auto consumers = start_consumers(conninfo, count, kind);
+    Session writer(conninfo);
+    std::map<long, Clock::time_point> committed;
+    for (int i = 0; i < 200; i++) {
+        const long position = append(writer, "bench-" + std::to_string(i));
+        committed[position] = Clock::now();
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    std::vector<double> latencies;
+    for (auto& consumer : consumers) {
+        consumer->stop();
+        for (const auto& [position, time] : consumer->received)
+            if (committed.contains(position))
+                latencies.push_back(std::chrono::duration<double, std::micro>(time - committed[position]).count());
+    }
+    std::sort(latencies.begin(), latencies.end());
+    if (latencies.empty()) throw std::runtime_error("nothing came");
+    return latencies[latencies.size() / 2];
+}
+
+double appends(const std::string& conninfo, int count) {
+    auto consumers = start_consumers(conninfo, count, "idle");
+    if (count > 0) {
+        consumers[0]->stop();
+        consumers.erase(consumers.begin());
+    }
+    std::atomic<long> done = 0;
+    std::atomic<bool> stopping = false;
+    std::vector<std::thread> writers;
+    const auto start = Clock::now();
+    for (int i = 0; i < 2; i++)
+        writers.emplace_back([&, i] {
+            Session writer(conninfo);
+            for (long n = 0; !stopping; n++, done++)
+                append(writer, "bench-" + std::to_string(i) + "-" + std::to_string(n % 1000));
+        });
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    stopping = true;
+    for (std::thread& writer : writers) writer.join();
+    const std::chrono::duration<double> taken = Clock::now() - start;
+    for (auto& consumer : consumers) consumer->stop();
+    return static_cast<double>(done) / taken.count();
+}
+
+// Reads and acknowledges until `count` events were there, or there are no more. Returns how many there were.
+long fetch_all(Session& session, const std::string& name, long count) {
+    long seen = 0, fetched = 0;
+    for (int idle = 0; seen < count && idle < 100; idle = fetched == 0 ? idle + 1 : 0) {
+        const Result batch = session.run("SELECT " EVENT_COLUMNS ", fence FROM es_fetch($1, 'bench', 1000)", {name});
+        fetched = PQntuples(batch.get());
+        if (fetched == 0) continue;
+        seen += fetched;
+        session.run("SELECT es_ack($1, $2::bigint, $3::bigint)",
+                    {name, PQgetvalue(batch.get(), static_cast<int>(fetched) - 1, 0), PQgetvalue(batch.get(), 0, 10)});
+    }
+    return seen;
+}
+
+template <typename Body>
+double milliseconds(Body body) {
+    const auto start = Clock::now();
+    body();
+    return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double catch_up(const std::string& conninfo, const std::string& way, long count, const std::string& category) {
+    Session session(conninfo);
+    if (way == "fetch")
+        session.run("SELECT es_create_subscription('bench-catch-up', category => nullif($1, ''))", {category});
+    const double taken = milliseconds([&] {
+        if (way == "fetch") {
+            if (fetch_all(session, "bench-catch-up", count) < count) throw std::runtime_error("too few events");
+            return;
+        }
+        std::string after = "0";
+        for (long seen = 0; seen < count;) {
+            const Result page =
+                category.empty()
+                    ? session.run("SELECT " EVENT_COLUMNS
+                                  " FROM es_events WHERE position > $1 ORDER BY position LIMIT 1000",
+                                  {after})
+                    : session.run("SELECT " EVENT_COLUMNS
+                                  " FROM es_events WHERE category = $2 AND position > $1 ORDER BY category, "
+                                  "position LIMIT 1000",
+                                  {after, category});
+            const int rows = PQntuples(page.get());
+            if (rows == 0) throw std::runtime_error("too few events");
+            after = PQgetvalue(page.get(), rows - 1, 0);
+            seen += rows;
+        }
+    });
+    if (way == "fetch") session.run("SELECT es_drop_subscription('bench-catch-up')");
+    return taken * 1000 / static_cast<double>(count);
+}
+
+double sparse(const std::string& conninfo, const std::string& type) {
+    Session session(conninfo);
+    session.run("SELECT es_create_subscription('bench-sparse', event_types => ARRAY[$1])", {type});
+    const std::string end = PQgetvalue(session.run("SELECT es_safe_position()").get(), 0, 0);
+    const double taken = milliseconds([&] {
+        for (;;) {
+            fetch_all(session, "bench-sparse", 1000);
+            const Result left = session.run(
+                "SELECT backlog = 0 AND backlog_is_exact FROM es_subscription_status "
+                "WHERE subscription = 'bench-sparse'");
+            if (*PQgetvalue(left.get(), 0, 0) == 't') return;
+        }
+    });
+    session.run("SELECT es_drop_subscription('bench-sparse')");
+    return taken;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    try {
+        double result = 0;
+        if (words.size() == 4 && words[1] == "latency")
+            result = latency(words[0], std::stoi(words[2]), words[3]);
+        else if (words.size() == 3 && words[1] == "appends")
+            result = appends(words[0], std::stoi(words[2]));
+        else if (words.size() == 4)
+            result = catch_up(words[0], words[1], std::stol(words[2]), words[3]);
+        else if (words.size() == 3 && words[1] == "sparse")
+            result = sparse(words[0], words[2]);
+        else
+            return 2;
+        std::printf("%.3f\n", result);
+    } catch (const std::exception& problem) {
+        std::fprintf(stderr, "%s\n", problem.what());
+        return 1;
+    }
+}
