@@ -10,6 +10,7 @@
 extern "C" {
 #include "access/xlogrecovery.h"
 #include "common/hashfn.h"
+#include "libpq/libpq.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 }
@@ -58,6 +59,14 @@ bool wait_for_latch(int64 milliseconds) {
     if (event & WL_LATCH_SET) ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
     return (event & WL_LATCH_SET) != 0;
+}
+
+// Whoever waited for a client that is gone would take a lease for it, and wake up for nothing. Ends the session.
+void check_client() {
+    if (MyProcPort == nullptr || pq_check_connection()) return;
+    ClientConnectionLost = true;
+    InterruptPending = true;
+    CHECK_FOR_INTERRUPTS();
 }
 
 void wait_for_replay(int64 milliseconds) {
@@ -138,6 +147,7 @@ bool Waiter::sleep(WaitGroup new_group) {
     const int64 time = std::min(LOOK_AGAIN, (end - now) / 1000 + 1);
     if (RecoveryInProgress()) {
         wait_for_replay(time);
+        check_client();
         return true;
     }
     if (!joined || new_group != group) {
@@ -146,6 +156,7 @@ bool Waiter::sleep(WaitGroup new_group) {
         return true;
     }
     const bool woken = wait_for_latch(time);
+    check_client();
     if (!leads)
         try_to_lead();
     else if (woken)
