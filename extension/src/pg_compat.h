@@ -44,6 +44,8 @@ extern "C" {
 #include "parser/parse_relation.h"
 #include "varatt.h"
 #endif
+// Of libpq/libpq.h, which wants the headers of Kerberos.
+extern bool pq_check_connection(void);
 }
 #pragma GCC diagnostic pop
 

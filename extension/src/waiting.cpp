@@ -10,7 +10,6 @@
 extern "C" {
 #include "access/xlogrecovery.h"
 #include "common/hashfn.h"
-#include "libpq/libpq.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 }
