@@ -331,10 +331,10 @@ CREATE FUNCTION @extschema@.es_release(name text, consumer text) RETURNS integer
 COMMENT ON FUNCTION @extschema@.es_release(text, text) IS
 'Gives back all leases that a consumer has, for others to take at once. Returns how many.';
 
-CREATE FUNCTION @extschema@.es_ack(name text, up_to_position bigint, fence bigint) RETURNS void
+CREATE FUNCTION @extschema@.es_ack(name text, up_to_position bigint, fence bigint) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_ack';
 COMMENT ON FUNCTION @extschema@.es_ack(text, bigint, bigint) IS
-'Says that the events of a partition, which its fence names, are done up to a position: the checkpoint moves there, and over what follows if none of it is for the partition. What is done in the same transaction is done exactly once. Renews the lease. Raises TM004 where the lease is lost, and TM009 where the position is acknowledged already; nothing changes then.';
+'Says that the events of a partition, which its fence names, are done up to a position: the checkpoint moves there, and over what follows if none of it is for the partition. What is done in the same transaction is done exactly once. Renews the lease. The fence rises, so that no other delivery of the same events can be acknowledged; returns the new one, for whoever acknowledges the rest of a batch. Raises TM004 where the fence is not the present one, and TM009 where the position is acknowledged already; nothing changes then.';
 
 CREATE FUNCTION @extschema@.es_fail(
     name text, event_position bigint, fence bigint, error text, retry_after interval DEFAULT NULL) RETURNS integer
@@ -345,7 +345,7 @@ COMMENT ON FUNCTION @extschema@.es_fail(text, bigint, bigint, text, interval) IS
 CREATE FUNCTION @extschema@.es_park(name text, event_position bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_park';
 COMMENT ON FUNCTION @extschema@.es_park(text, bigint, bigint, text) IS
-'Says that the events of a partition are done up to a position, but for the one there, which is set aside. Later events of its stream are held until es_unpark(); other streams go on. The partition''s fence rises: the rest of what was delivered is to be dropped and fetched again. Returns the new fence. Raises TM004 and TM009 as es_ack().';
+'Says that the events of a partition are done up to a position, but for the one there, which is set aside. Later events of its stream are held until es_unpark(); other streams go on. The rest of what was delivered is to be dropped and fetched again. Returns the new fence. Raises TM004 and TM009 as es_ack().';
 
 CREATE FUNCTION @extschema@.es_parked(name text DEFAULT NULL)
     RETURNS TABLE (subscription text, stream_id text, "position" bigint, event_type text, reason text,
@@ -381,11 +381,11 @@ CREATE FUNCTION @extschema@.es_wait_for(name text, up_to_position bigint, timeou
 COMMENT ON FUNCTION @extschema@.es_wait_for(text, bigint, interval) IS
 'Returns when a subscription has every event up to the position behind it that is meant for it. Raises TM008 when the timeout (a minute at most) is over, TM006 as soon as the subscription has failed. Cannot be called in a transaction that has appended (55000).';
 
-CREATE FUNCTION @extschema@.es_subscription_backlog(
-    name text, partition integer, OUT backlog bigint, OUT is_exact boolean, OUT oldest_recorded_at timestamptz)
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_subscription_backlog';
-COMMENT ON FUNCTION @extschema@.es_subscription_backlog(text, integer, OUT bigint, OUT boolean, OUT timestamptz) IS
-'How many events a partition has before it that can be read, counted up to 1,000 and among the next 100,000 of the log, and when the first of them was appended.';
+CREATE FUNCTION @extschema@.es_subscription_backlog(name text)
+    RETURNS TABLE (partition integer, backlog bigint, is_exact boolean, oldest_recorded_at timestamptz)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 4 AS 'MODULE_PATHNAME', 'tidemark_subscription_backlog';
+COMMENT ON FUNCTION @extschema@.es_subscription_backlog(text) IS
+'How many events each partition of a subscription has before it that can be read, counted up to 1,000 and among the next 100,000 of the log, and when the first of them was appended.';
 
 CREATE VIEW @extschema@.es_subscription_status AS
     SELECT partition.subscription, partition.partition, partition.checkpoint,
@@ -401,9 +401,10 @@ CREATE VIEW @extschema@.es_subscription_status AS
               AND @extschema@.es_partition_of(parked.stream_id, subscription.partitions) = partition.partition)
            AS parked,
            subscription.partitions, subscription.next_partitions
-    FROM @extschema@.es_subscription_partitions AS partition
-    JOIN @extschema@.es_subscriptions AS subscription ON subscription.name = partition.subscription
-    CROSS JOIN LATERAL @extschema@.es_subscription_backlog(partition.subscription, partition.partition) AS ahead;
+    FROM @extschema@.es_subscriptions AS subscription
+    CROSS JOIN LATERAL @extschema@.es_subscription_backlog(subscription.name) AS ahead
+    JOIN @extschema@.es_subscription_partitions AS partition
+      ON partition.subscription = subscription.name AND partition.partition = ahead.partition;
 COMMENT ON VIEW @extschema@.es_subscription_status IS
 'A row for each partition of each subscription: how far it is and what is before it, who has it, and what has failed.';
 COMMENT ON COLUMN @extschema@.es_subscription_status.backlog IS 'events that match and can be read, not acknowledged yet; counted up to 1,000';
@@ -599,7 +600,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
     @extschema@.es_unpark(text, bigint, boolean), @extschema@.es_wait_for(text, bigint, interval),
-    @extschema@.es_subscription_backlog(text, integer),
+    @extschema@.es_subscription_backlog(text),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
@@ -625,7 +626,7 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
     @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
-    @extschema@.es_wait_for(text, bigint, interval), @extschema@.es_subscription_backlog(text, integer)
+    @extschema@.es_wait_for(text, bigint, interval), @extschema@.es_subscription_backlog(text)
     TO tidemark_consumer;
 GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,

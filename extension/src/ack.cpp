@@ -12,7 +12,7 @@ namespace tidemark {
 
 constexpr int64 LONGEST_PAUSE = int64(366) * 24 * 60 * 60 * 1000;
 
-// es_ack(name, up_to_position, fence)
+// es_ack(name, up_to_position, fence) → fence
 TIDEMARK_FUNCTION(tidemark_ack) {
     return pg_call([&] {
         require_read_write("es_ack()");
@@ -21,9 +21,9 @@ TIDEMARK_FUNCTION(tidemark_ack) {
             call.partition.advance(call.position);
         else
             acknowledge_redelivered(call.tables, call.events, call.subscription, call.partition, call.position);
-        call.store_acknowledged();
+        const int64 fence = call.store_acknowledged();
         call.end();
-        PG_RETURN_VOID();
+        return Int64GetDatum(fence);
     });
 }
 

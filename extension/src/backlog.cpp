@@ -16,23 +16,49 @@ namespace {
 constexpr int64 MOST_COUNTED = 1000;
 constexpr int64 MOST_VISITED = 100000;
 
-// Counts undelivered events, up to a number of them.
-class Count : public EventVisitor {
+// Finds out whether there is any undelivered event.
+class AnyUndelivered : public EventVisitor {
   public:
-    Count(const Undelivered& undelivered, int64 most) : undelivered(undelivered), most(most) {}
+    explicit AnyUndelivered(const Undelivered& undelivered) : undelivered(undelivered) {}
 
     bool visit(TupleTableSlot* event) override {
-        if (undelivered.partition_of_event(event) < 0) return true;
-        if (count == 0) first_recorded_at = event_value(event, RECORDED_AT);
-        return ++count < most;
+        found = undelivered.partition_of_event(event) >= 0;
+        return !found;
     }
 
-    int64 count = 0;
-    Datum first_recorded_at = 0;
+    bool found = false;
 
   private:
     const Undelivered& undelivered;
-    const int64 most;
+};
+
+// Counts the undelivered events of each partition, up to MOST_COUNTED.
+class Backlog : public EventVisitor {
+  public:
+    struct OfPartition {
+        int64 count;
+        Datum oldest_recorded_at;  // where there is one
+    };
+
+    explicit Backlog(const Undelivered& undelivered)
+        : by_partition(static_cast<OfPartition*>(palloc0(undelivered.count * sizeof(OfPartition)))),
+          undelivered(undelivered),
+          still_counted(undelivered.count) {}
+
+    bool visit(TupleTableSlot* event) override {
+        const int32 number = undelivered.partition_of_event(event);
+        if (number < 0) return true;
+        OfPartition& its = by_partition[number];
+        if (its.count == 0) its.oldest_recorded_at = event_value(event, RECORDED_AT);
+        if (its.count < MOST_COUNTED && ++its.count == MOST_COUNTED) still_counted--;
+        return still_counted > 0;
+    }
+
+    OfPartition* const by_partition;
+
+  private:
+    const Undelivered& undelivered;
+    int32 still_counted;
 };
 
 sql_error failed(const Partition& partition) {
@@ -54,10 +80,10 @@ bool is_reached(const SubscriptionTables& tables, Relation events, Relation head
     bool reached = false;
     if (!*held_back) {
         const Undelivered undelivered(partitions, parked_streams(tables, name), [](const Partition&) { return true; });
-        Count count(undelivered, 1);
+        AnyUndelivered any(undelivered);
         ScanBudget budget;
-        scan_log(events, subscription.filter, undelivered.start(), position, budget, count);
-        reached = count.count == 0;
+        scan_log(events, subscription.filter, undelivered.start(), position, budget, any);
+        reached = !any.found;
     }
     read.end();
     return reached;
@@ -97,32 +123,38 @@ TIDEMARK_FUNCTION(tidemark_wait_for) {
     });
 }
 
-// es_subscription_backlog(name, partition) → (backlog, is_exact, oldest_recorded_at)
+// es_subscription_backlog(name) → setof (partition, backlog, is_exact, oldest_recorded_at)
 TIDEMARK_FUNCTION(tidemark_subscription_backlog) {
     return pg_call([&] {
-        TupleDesc columns;
-        get_call_result_type(fcinfo, nullptr, &columns);
         const std::string_view name = name_argument(fcinfo, 0, "subscription name");
-        const int32 number = PG_GETARG_INT32(1);
+        InitMaterializedSRF(fcinfo, 0);
+        const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
         const LogTables& log = log_tables(fcinfo);
         Relation events = table_open(log.events, AccessShareLock);
         Relation head = table_open(log.head, AccessShareLock);
         const SubscriptionTables tables(log, AccessShareLock);
         const SafeRead read = begin_safe_read(head, "es_subscription_backlog()");
-        const Subscription subscription = tables.subscription(name);
-        const Undelivered undelivered(tables.partitions(subscription), parked_streams(tables, name),
-                                      [&](const Partition& partition) { return partition.number() == number; });
-        Count count(undelivered, MOST_COUNTED);
-        ScanBudget budget = {MOST_VISITED};
-        scan_log(events, subscription.filter, undelivered.start(), read.position, budget, count);
+        Subscription subscription;
+        // The view that calls this may see an older moment, in which there still was one.
+        if (tables.find_subscription(name, &subscription)) {
+            const Undelivered undelivered(tables.partitions(subscription), parked_streams(tables, name),
+                                          [](const Partition&) { return true; });
+            Backlog backlog(undelivered);
+            ScanBudget budget = {MOST_VISITED};
+            scan_log(events, subscription.filter, undelivered.start(), read.position, budget, backlog);
+            for (int32 i = 0; i < subscription.partitions; i++) {
+                const Backlog::OfPartition& its = backlog.by_partition[i];
+                Datum values[] = {Int32GetDatum(i), Int64GetDatum(its.count),
+                                  BoolGetDatum(its.count < MOST_COUNTED && !budget.spent()), its.oldest_recorded_at};
+                bool nulls[] = {false, false, false, its.count == 0};
+                tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+            }
+        }
         read.end();
         tables.close();
         table_close(head, NoLock);
         table_close(events, NoLock);
-        Datum values[] = {Int64GetDatum(count.count), BoolGetDatum(count.count < MOST_COUNTED && !budget.spent()),
-                          count.first_recorded_at};
-        bool nulls[] = {false, false, count.count == 0};
-        return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(columns), values, nulls));
+        return Datum(0);
     });
 }
 

@@ -23,14 +23,15 @@ SafeRead read_locked(FunctionCallInfo fcinfo, Relation head, const char* functio
     return begin_safe_read(head, function);
 }
 
-sql_error lease_lost(const char* why) {
-    return {LEASE_LOST, "the lease is lost", why, "Drop what was delivered under it, and fetch again."};
+sql_error out_of_date(const char* why) {
+    return {LEASE_LOST, "the fence is out of date", why,
+            "Roll back, drop what was delivered under it, and fetch again."};
 }
 
 Partition fenced_partition(const SubscriptionTables& tables, std::string_view name, int64 fence) {
     StateRow row;
     if (!tables.find_partition(name, partition_number(fence), &row))
-        throw lease_lost("The fence is of a partition that is no more.");
+        throw out_of_date("The fence is of a partition that is no more.");
     const Partition partition(row);
     if (partition.fence() == fence) return partition;
     const char* why = psprintf("The fence is " INT64_FORMAT ", and that of partition %d is " INT64_FORMAT " now.",
@@ -38,7 +39,7 @@ Partition fenced_partition(const SubscriptionTables& tables, std::string_view na
     if (partition.is_leased(GetCurrentTimestamp()))
         why = psprintf("%s Its consumer is \"%.*s\".", why, static_cast<int>(partition.consumer().size()),
                        partition.consumer().data());
-    throw lease_lost(why);
+    throw out_of_date(why);
 }
 
 }  // namespace
@@ -66,13 +67,15 @@ void FencedCall::store() {
     if (subscription.next_partitions > 0) wake_consumers(subscription);
 }
 
-void FencedCall::store_acknowledged() {
+int64 FencedCall::store_acknowledged() {
     const TimestampTz now = GetCurrentTimestamp();
+    partition.raise_fence();
     partition.row.set(partition::ACKED_AT, TimestampTzGetDatum(now));
     partition.clear_failure();
     if (!partition.consumer().empty())
         partition.row.set_bigint(partition::LEASE_UNTIL, TimestampTzPlusMilliseconds(now, partition.lease()));
     store();
+    return partition.fence();
 }
 
 void FencedCall::end() const {

@@ -12,8 +12,9 @@ namespace tidemark {
 struct FencedCall {
     FencedCall(FunctionCallInfo fcinfo, const char* function);
 
-    // The partition's row, changed by the call, without a failure and with a lease that begins anew.
-    void store_acknowledged();
+    // Stores the partition's row, changed by the call. store_acknowledged() raises the fence and returns it, clears the
+    // failure, and makes the lease begin anew.
+    int64 store_acknowledged();
     void store();
     void end() const;
 

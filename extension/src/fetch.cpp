@@ -50,7 +50,8 @@ class Batch : public EventVisitor {
         if (number < 0) return true;
         if (chosen < 0) {
             chosen = number;
-            budget->limit = std::min(budget->limit, budget->visited + ROWS_AFTER_FIRST + 10 * max_count);
+            const int64 wanted = std::min(max_count, ROWS_BEFORE_FIRST) * 10;
+            budget->limit = std::min(budget->limit, budget->visited + ROWS_AFTER_FIRST + wanted);
         }
         if (number != chosen) {
             passed[number] = true;
@@ -105,6 +106,8 @@ class Fetch {
     // Looks once, and whether that is the answer.
     bool look();
     WaitGroup group() const { return waits_for; }
+    // Whether there is something to do that was locked, perhaps by a transaction that has already woken us.
+    bool is_busy() const { return busy; }
     // The call has waited in vain.
     void refuse_if_held_by_another() const;
 
@@ -124,7 +127,7 @@ class Fetch {
     const Request& request;
     Batch batch;
     const bool read_only = RecoveryInProgress();
-    bool written = false;
+    bool written = false, busy = false;
     WaitGroup waits_for = WaitGroup::everything();
 
     // Of one look:
@@ -139,7 +142,8 @@ void Fetch::begin_read() {
         read = begin_safe_read(head, "es_fetch()");
         subscription = tables.subscription(request.subscription);
         partitions = tables.partitions(subscription);
-        if (planned || plan_leases(tables, subscription, partitions, request).is_empty()) return;
+        busy = !read_only && !plan_leases(tables, subscription, partitions, request).is_empty();
+        if (planned || !busy) return;
         read.end();
         written = see_to_leases(tables, request) || written;
     }
@@ -202,20 +206,29 @@ bool Fetch::note_progress(int32 number, const Undelivered& undelivered, int64 re
         if (subscription.next_partitions > 0) wake_consumers(subscription);
     }
     snapshot.end();
+    if (!unchanged) unlock(partition_lock(request.subscription, number));
     return unchanged;
 }
 
 void Fetch::refuse_if_held_by_another() const {
-    if (written || read_only) return;
+    if (written) return;
     const SnapshotScope snapshot;
-    const Subscription subscription_now = tables.subscription(request.subscription);
-    const Partition first = tables.partition(request.subscription, 0);
-    if (subscription_now.partitions == 1 && first.is_leased(GetCurrentTimestamp()) &&
-        first.consumer() != request.consumer)
+    const Subscription now = tables.subscription(request.subscription);
+    const Partition only = tables.partition(request.subscription, 0);
+    const bool is_leased = only.is_leased(GetCurrentTimestamp());
+    if (now.partitions == 1 && is_leased && only.consumer() != request.consumer)
         throw sql_error(
             ERRCODE_LOCK_NOT_AVAILABLE, "the subscription is held by another consumer",
-            "Consumer " + quoted(first.consumer()) + " has it until " + timestamptz_to_str(first.lease_until()) + ".",
+            "Consumer " + quoted(only.consumer()) + " has it until " + timestamptz_to_str(only.lease_until()) + ".",
             "Wait for it, or make more partitions for more consumers with es_set_partitions().");
+    if (now.partitions == 1 && !is_leased && busy)
+        throw sql_error(
+            ERRCODE_LOCK_NOT_AVAILABLE, "the subscription is locked by another transaction",
+            "Its last consumer has acknowledged, or somebody changes it, and has not ended the transaction.",
+            "See pg_locks, objsubid 29701 and 29702, for who it is.");
+    if (now.partitions == 1 && !is_leased && read_only)
+        throw sql_error(ERRCODE_LOCK_NOT_AVAILABLE, "the consumer has no lease", "A standby cannot give it one.",
+                        "Call es_claim() on the primary.");
     snapshot.end();
 }
 
@@ -254,7 +267,7 @@ TIDEMARK_FUNCTION(tidemark_fetch) {
         do {
             scratch.reset();
             answered = fetch.look();
-        } while (!answered && waiter.sleep(fetch.group()));
+        } while (!answered && waiter.sleep(fetch.group(), fetch.is_busy()));
         waiter.leave();
         if (!answered) fetch.refuse_if_held_by_another();
         scratch.end();

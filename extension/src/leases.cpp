@@ -35,10 +35,15 @@ struct Members {
     }
 };
 
-bool is_due(TimestampTz until, const LeaseRequest& request, TimestampTz now) {
+// Who stands in line is soon forgotten when not heard of: others leave partitions for it to take.
+constexpr int64 LONGEST_IN_LINE = 5000;  // milliseconds
+
+bool is_due(TimestampTz until, int64 milliseconds, const LeaseRequest& request, TimestampTz now) {
     return request.renewal == Renewal::NOW ||
-           (request.renewal == Renewal::WHEN_DUE && until - now < request.lease * 1000 / 2);
+           (request.renewal == Renewal::WHEN_DUE && until - now < milliseconds * 1000 / 2);
 }
+
+int64 time_in_line(const LeaseRequest& request) { return std::min(request.lease, LONGEST_IN_LINE); }
 
 // How many partitions the consumer should have: as many as all others, or one more where they cannot be the same. Those
 // who have more already are the ones to have one more, so that as few as possible change hands.
@@ -71,7 +76,7 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
         leased++;
         if (partition.consumer() != request.consumer) continue;
         mine++;
-        plan.renews = plan.renews || is_due(partition.lease_until(), request, now);
+        plan.renews = plan.renews || is_due(partition.lease_until(), request.lease, request, now);
     }
     if (!request.rebalances) return plan;
 
@@ -103,26 +108,16 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
     });
     const int32 share = fair_share(members, request.consumer, static_cast<int32>(partitions.size()));
     plan.takes = std::min(std::max(share - mine, 0), free);
-    plan.gives = std::max(mine - share, 0);
+    plan.gives = std::max(mine - share - free, 0);  // others take what is free first
     plan.joins = mine == 0 && plan.takes == 0 &&
-                 (in_line_until == 0 || (request.renewal != Renewal::NONE && is_due(in_line_until, request, now)));
+                 (in_line_until == 0 ||
+                  (request.renewal != Renewal::NONE && is_due(in_line_until, time_in_line(request), request, now)));
     return plan;
 }
 
 namespace {
 
-TimestampTz lease_end(const LeaseRequest& request) {
-    return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), request.lease);
-}
-
-// Takes the partition's lock if it is free, and reads its row anew.
-bool try_partition(const SubscriptionTables& tables, std::string_view name, int32 number, StateRow* row) {
-    if (!try_lock(partition_lock(name, number))) return false;
-    const SnapshotScope snapshot;
-    const bool found = tables.find_partition(name, number, row);
-    snapshot.end();
-    return found;
-}
+TimestampTz end_of(int64 milliseconds) { return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds); }
 
 enum class Change { TAKE, RENEW, GIVE };
 
@@ -143,7 +138,7 @@ void apply(Change change, Partition& partition, const LeaseRequest& request) {
         partition.row.set_text(partition::CONSUMER, request.consumer);
     }
     partition.row.set_bigint(partition::LEASE_MILLISECONDS, request.lease);
-    partition.row.set_bigint(partition::LEASE_UNTIL, lease_end(request));
+    partition.row.set_bigint(partition::LEASE_UNTIL, end_of(request.lease));
 }
 
 // Changes up to `most` of the partitions that it applies to, the last ones first. Returns how many.
@@ -151,13 +146,19 @@ int32 change_leases(Change change, int32 most, const SubscriptionTables& tables,
                     const LeaseRequest& request) {
     int32 changed = 0;
     for (auto i = static_cast<int32>(partitions.size()) - 1; i >= 0 && changed < most; i--) {
-        StateRow row;
-        if (!applies(change, partitions[i], request) || !try_partition(tables, request.subscription, i, &row)) continue;
-        Partition partition(row);
-        if (!applies(change, partition, request)) continue;
-        apply(change, partition, request);
-        tables.partition_rows.update(&partition.row);
-        changed++;
+        const LOCKTAG tag = partition_lock(request.subscription, i);
+        if (!applies(change, partitions[i], request) || !try_lock(tag)) continue;
+        // Read anew: it may have changed before it was locked.
+        const SnapshotScope snapshot;
+        Partition partition = tables.partition(request.subscription, i);
+        snapshot.end();
+        if (applies(change, partition, request)) {
+            apply(change, partition, request);
+            tables.partition_rows.update(&partition.row);
+            changed++;
+        } else {
+            unlock(tag);
+        }
     }
     return changed;
 }
@@ -169,7 +170,7 @@ void change_line(const SubscriptionTables& tables, const LeaseRequest& request, 
     for_each_in_line(tables, request.subscription, [&](StateRow row) {
         if (joins && row.name(CONSUMER_NAME) == request.consumer) {
             known = true;
-            row.set_bigint(CONSUMER_UNTIL, lease_end(request));
+            row.set_bigint(CONSUMER_UNTIL, end_of(time_in_line(request)));
             tables.consumers.update(&row);
         } else if (row.bigint(CONSUMER_UNTIL) <= now || row.name(CONSUMER_NAME) == request.consumer) {
             tables.consumers.remove(row);
@@ -179,7 +180,7 @@ void change_line(const SubscriptionTables& tables, const LeaseRequest& request, 
     StateRow row = tables.consumers.new_row();
     row.set_text(CONSUMER_SUBSCRIPTION, request.subscription);
     row.set_text(CONSUMER_NAME, request.consumer);
-    row.set_bigint(CONSUMER_UNTIL, lease_end(request));
+    row.set_bigint(CONSUMER_UNTIL, end_of(time_in_line(request)));
     tables.consumers.insert(row);
 }
 
@@ -205,6 +206,7 @@ bool carry_out(const LeasePlan& wanted, const SubscriptionTables& tables, const 
         written = written || taken > 0 || given > 0 || plan.joins;
     }
     snapshot.end();
+    if (alone && !written) unlock(subscription_lock(request.subscription));
     return written;
 }
 
@@ -224,7 +226,6 @@ bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request
 }
 
 int32 release_leases(const SubscriptionTables& tables, std::string_view name, std::string_view consumer) {
-    lock(subscription_lock(name));
     const SnapshotScope snapshot;
     const Subscription subscription = tables.subscription(name);
     const LeaseRequest request = {name, consumer, 0, Renewal::NONE, true};
@@ -241,7 +242,8 @@ int32 release_leases(const SubscriptionTables& tables, std::string_view name, st
         }
         now.end();
     }
-    change_line(tables, request, false);
+    // Not waited for, as those of partitions may be held already, which come after it. Who is not heard of is forgotten.
+    if (try_lock(subscription_lock(name))) change_line(tables, request, false);
     wake_consumers(subscription);
     snapshot.end();
     return released;

@@ -90,10 +90,9 @@ LOCKTAG lock_tag(LockKind kind, uint64 key) {
 
 void lock(const LOCKTAG& tag) { LockAcquire(&tag, ExclusiveLock, false, false); }
 
-bool try_lock(const LOCKTAG& tag) {
-    if (compat::holds_lock(tag, ExclusiveLock)) return true;
-    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
+void unlock(const LOCKTAG& tag) { LockRelease(&tag, ExclusiveLock, false); }
+
+bool try_lock(const LOCKTAG& tag) { return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL; }
 
 StreamLock::StreamLock(std::string_view stream_id, LOCKMODE mode)
     : key(hash_bytes_extended(reinterpret_cast<const unsigned char*>(stream_id.data()),

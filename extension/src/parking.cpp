@@ -161,9 +161,7 @@ TIDEMARK_FUNCTION(tidemark_park) {
         else
             call.tables.parked.insert(row);
         if (!redelivered) partition.advance(call.position);
-        partition.raise_fence();
-        call.store_acknowledged();
-        const int64 fence = partition.fence();
+        const int64 fence = call.store_acknowledged();
         call.end();
         return Int64GetDatum(fence);
     });

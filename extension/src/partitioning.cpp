@@ -31,8 +31,11 @@ void replace_partitions(const SubscriptionTables& tables, Subscription subscript
 }  // namespace
 
 bool repartition(const SubscriptionTables& tables, const Subscription& subscription) {
-    for (int32 i = 0; i < subscription.partitions; i++)
-        if (!try_lock(partition_lock(subscription.name, i))) return false;
+    for (int32 i = 0; i < subscription.partitions; i++) {
+        if (try_lock(partition_lock(subscription.name, i))) continue;
+        while (i-- > 0) unlock(partition_lock(subscription.name, i));
+        return false;
+    }
     const SnapshotScope snapshot;
     replace_partitions(tables, subscription, tables.partitions(subscription));
     snapshot.end();

@@ -21,8 +21,10 @@ int32 partition_of(std::string_view stream_id, int32 partitions) {
 }
 
 int64 next_fence(int64 before, int32 partition) {
-    const int64 milliseconds = GetCurrentTimestamp() / 1000;
-    return std::max(before / MOST_PARTITIONS + 1, milliseconds) * MOST_PARTITIONS + partition;
+    constexpr int64 MICROSECONDS_2000_TO_2025 = int64(9132) * USECS_PER_DAY;
+    constexpr int64 MICROSECONDS_PER_TICK = 250;
+    const int64 ticks = (GetCurrentTimestamp() - MICROSECONDS_2000_TO_2025) / MICROSECONDS_PER_TICK;
+    return std::max(before / MOST_PARTITIONS + 1, ticks) * MOST_PARTITIONS + partition;
 }
 
 int64 Partition::read_from() const {

@@ -3,7 +3,8 @@
 // Which partition an event belongs to depends on its stream's id alone, so that each stream is read in order by whoever
 // has the partition. A partition has a checkpoint, a lease and a fence. The fence is a number that rises whenever what
 // was delivered before must not be acknowledged any more: with each new holder of the lease, and where an event is
-// parked or the cursor moved. Its last digits, modulo MOST_PARTITIONS, are the partition's number.
+// acknowledged or parked, or the cursor is moved: so a delivery is acknowledged once, and none that overlaps it. Modulo
+// MOST_PARTITIONS it is the partition's number.
 //
 // Locks, each held until the transaction ends: SUBSCRIPTION for who has which partition and how many there are;
 // PARTITION for the row of one, whose checkpoint may move without the former. Who needs both takes them in this order,
@@ -23,7 +24,7 @@ constexpr int MOST_PARTITIONS = 1024;
 int32 partition_of(std::string_view stream_id, int32 partitions);
 
 // A fence above the one before. It is above every other one of the partition too that anybody can have seen, also where a
-// crash or a failover has lost the row that said so: it begins with the clock.
+// crash or a failover has lost the row that said so: it follows the clock. Below 2^53 until 2090.
 int64 next_fence(int64 before, int32 partition);
 
 namespace subscription {

@@ -19,6 +19,7 @@ namespace tidemark {
 namespace {
 
 constexpr int64 LOOK_AGAIN = 250;     // milliseconds
+constexpr int64 BRIEFLY = 5;          // milliseconds
 constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
 
 uint64 hash(std::string_view name, uint64 seed) {
@@ -139,11 +140,11 @@ void Waiter::leave() {
         wake_one_member(group);
 }
 
-bool Waiter::sleep(WaitGroup new_group) {
+bool Waiter::sleep(WaitGroup new_group, bool briefly) {
     CHECK_FOR_INTERRUPTS();
     const TimestampTz now = end == 0 ? 0 : GetCurrentTimestamp();
     if (now >= end) return false;
-    const int64 time = std::min(LOOK_AGAIN, (end - now) / 1000 + 1);
+    const int64 time = std::min(briefly ? BRIEFLY : LOOK_AGAIN, (end - now) / 1000 + 1);
     if (RecoveryInProgress()) {
         wait_for_replay(time);
         check_client();

@@ -43,8 +43,8 @@ class Waiter {
     explicit Waiter(int64 milliseconds);
 
     // Sleeps until something may have changed for the group; the first time it only joins the group, so that one looks
-    // again. False when the time is over. Interruptible.
-    bool sleep(WaitGroup group);
+    // again. `briefly`: looks again very soon in any case. False when the time is over. Interruptible.
+    bool sleep(WaitGroup group, bool briefly = false);
 
     // To be called when the wait is over, unless by an error: that ends the (sub)transaction, which leaves the group.
     void leave();
