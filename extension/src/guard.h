@@ -80,11 +80,15 @@ template <typename Body>
 [[gnu::noinline]] void ignore_errors(Body&& body) noexcept {
     static_assert(std::is_trivially_destructible_v<std::remove_reference_t<Body>>);
     const detail::handler_scope scope;
+    // Raising an error sets these to 0, and the end of a transaction counts them down.
+    const uint32 holdoff = InterruptHoldoffCount, cancel_holdoff = QueryCancelHoldoffCount;
     sigjmp_buf here;
     if (sigsetjmp(here, 0) != 0) {
         scope.restore();
         MemoryContextSwitchTo(scope.memory);
         FlushErrorState();
+        InterruptHoldoffCount = holdoff;
+        QueryCancelHoldoffCount = cancel_holdoff;
         return;
     }
     PG_exception_stack = &here;
