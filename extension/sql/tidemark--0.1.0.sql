@@ -527,6 +527,12 @@ BEGIN ATOMIC
          LATERAL (SELECT @extschema@.es_head_position() AS position WHERE last.position IS NOT NULL) AS head
     WHERE last.position > head.position
     UNION ALL
+    SELECT 'checkpoint above the head', NULL, NULL, partition.checkpoint,
+           format('of subscription %I, partition %s', partition.subscription, partition.partition),
+           'It does not get the events that come next. Call es_leap().'
+    FROM @extschema@.es_subscription_partitions AS partition
+    WHERE partition.checkpoint > @extschema@.es_head_position()
+    UNION ALL
     SELECT 'in-flight entry above the head', NULL, NULL, flight.first_position,
            format('transaction %s', flight.xid), 'The log head is damaged. Call es_leap().'
     FROM @extschema@.es_in_flight() AS flight
@@ -538,7 +544,9 @@ BEGIN ATOMIC
                   pg_class.oid::regclass, CASE relpersistence WHEN 'u' THEN 'LOGGED' ELSE 'UNLOGGED' END)
     FROM pg_class
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
-                  '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass)
+                  '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass,
+                  '@extschema@.es_subscriptions'::regclass, '@extschema@.es_subscription_partitions'::regclass,
+                  '@extschema@.es_parked_events'::regclass)
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
     UNION ALL
     SELECT 'table not guarded', NULL, NULL, NULL,

@@ -113,11 +113,10 @@ int64 milliseconds_argument(FunctionCallInfo fcinfo, int number, const char* wha
     const double milliseconds = static_cast<double>(interval->time) / 1000 +
                                 (static_cast<double>(interval->month) * DAYS_PER_MONTH + interval->day) * 86400000.0;
     if (!(milliseconds >= static_cast<double>(least) && milliseconds <= static_cast<double>(most)))
-        throw bad_argument(std::string(what) + " is out of range",
-                           "It is " + std::to_string(milliseconds / 1000) + " s, and must be " +
-                               std::to_string(static_cast<double>(least) / 1000) + " to " +
-                               std::to_string(most / 1000) + " s.",
-                           "Wait again where longer is wanted.");
+        throw bad_argument(
+            std::string(what) + " is out of range",
+            psprintf("It is %.0f ms, and must be " INT64_FORMAT " to " INT64_FORMAT " ms.", milliseconds, least, most),
+            "Give an interval of that length.");
     return static_cast<int64>(milliseconds);
 }
 
