@@ -70,11 +70,11 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
                       std::span<const Partition> partitions, const LeaseRequest& request) {
     const TimestampTz now = GetCurrentTimestamp();
     LeasePlan plan = {};
-    int32 mine = 0, leased = 0;
+    int32 mine = 0, taken = 0;
     for (const Partition& partition : partitions) {
-        if (!partition.is_leased(now)) continue;
-        leased++;
-        if (partition.consumer() != request.consumer) continue;
+        if (!partition.is_leased(now) && !partition.is_locked) continue;
+        taken++;
+        if (!partition.is_leased_to(request.consumer, now)) continue;
         mine++;
         plan.renews = plan.renews || is_due(partition.lease_until(), request.lease, request, now);
     }
@@ -84,7 +84,7 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
                         std::all_of(partitions.begin(), partitions.end(), [&](const Partition& partition) {
                             return partition.read_from() >= subscription.barrier;
                         });
-    const auto free = static_cast<int32>(partitions.size()) - leased;
+    const auto free = static_cast<int32>(partitions.size()) - taken;
     if (partitions.size() == 1) {
         plan.takes = free;
         return plan;
@@ -184,6 +184,17 @@ void change_line(const SubscriptionTables& tables, const LeaseRequest& request, 
     tables.consumers.insert(row);
 }
 
+// Partitions whose leases are over can still be in the hands of a transaction that has acknowledged and is open.
+void find_locked(std::span<Partition> partitions, std::string_view subscription) {
+    const TimestampTz now = GetCurrentTimestamp();
+    for (Partition& partition : partitions) {
+        if (partition.is_leased(now)) continue;
+        const LOCKTAG tag = partition_lock(subscription, partition.number());
+        partition.is_locked = !try_lock(tag);
+        if (!partition.is_locked) unlock(tag);
+    }
+}
+
 }  // namespace
 
 bool carry_out(const LeasePlan& wanted, const SubscriptionTables& tables, const LeaseRequest& request) {
@@ -191,7 +202,8 @@ bool carry_out(const LeasePlan& wanted, const SubscriptionTables& tables, const 
     const bool alone = plan.is_structural() && try_lock(subscription_lock(request.subscription));
     const SnapshotScope snapshot;
     const Subscription subscription = tables.subscription(request.subscription);
-    const std::span<const Partition> partitions = tables.partitions(subscription);
+    const std::span<Partition> partitions = tables.partitions(subscription);
+    find_locked(partitions, request.subscription);
     plan = plan_leases(tables, subscription, partitions, request);
     bool written = false;
     if (plan.renews) written = change_leases(Change::RENEW, subscription.partitions, tables, partitions, request) > 0;

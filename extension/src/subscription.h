@@ -92,6 +92,7 @@ struct Partition {
     void clear_failure();
 
     StateRow row;
+    bool is_locked = false;  // by another transaction, whoever's the lease was; where that was found out
 };
 
 // Arguments: the name of a subscription or consumer; a number of partitions.

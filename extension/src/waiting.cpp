@@ -19,7 +19,6 @@ namespace tidemark {
 namespace {
 
 constexpr int64 LOOK_AGAIN = 250;     // milliseconds
-constexpr int64 BRIEFLY = 5;          // milliseconds
 constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
 
 uint64 hash(std::string_view name, uint64 seed) {
@@ -144,7 +143,8 @@ bool Waiter::sleep(WaitGroup new_group, bool briefly) {
     CHECK_FOR_INTERRUPTS();
     const TimestampTz now = end == 0 ? 0 : GetCurrentTimestamp();
     if (now >= end) return false;
-    const int64 time = std::min(briefly ? BRIEFLY : LOOK_AGAIN, (end - now) / 1000 + 1);
+    if (briefly) brief_time = std::min(2 * brief_time, LOOK_AGAIN);
+    const int64 time = std::min(briefly ? brief_time : LOOK_AGAIN, (end - now) / 1000 + 1);
     if (RecoveryInProgress()) {
         wait_for_replay(time);
         check_client();

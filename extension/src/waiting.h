@@ -43,7 +43,8 @@ class Waiter {
     explicit Waiter(int64 milliseconds);
 
     // Sleeps until something may have changed for the group; the first time it only joins the group, so that one looks
-    // again. `briefly`: looks again very soon in any case. False when the time is over. Interruptible.
+    // again. `briefly`: looks again very soon in any case, and then less and less so. False when the time is over.
+    // Interruptible.
     bool sleep(WaitGroup group, bool briefly = false);
 
     // To be called when the wait is over, unless by an error: that ends the (sub)transaction, which leaves the group.
@@ -57,6 +58,7 @@ class Waiter {
     WaitGroup group;
     bool joined = false;
     bool leads = false;
+    int64 brief_time = 2;  // milliseconds
 };
 
 // Longer waits inside a statement would hold back the cluster's VACUUM: the statement's snapshot stays.

@@ -54,14 +54,6 @@ CREATE UNIQUE INDEX ON es_events (event_id) INCLUDE (position);
 CREATE INDEX ON es_events USING brin (category, position);
 SELECT problem, detail FROM found ORDER BY detail;
 ROLLBACK;
--- A checkpoint that has come from another log, as by a restore; es_leap() mends it.
-BEGIN;
-SELECT es_create_subscription('mails');
-UPDATE es_subscription_partitions SET checkpoint = 1000000000000000;
-SELECT problem, position, detail FROM found;
-SELECT es_leap() > 1000000000000000 AS leapt;
-SELECT count(*) FROM found;
-ROLLBACK;
 -- A stream whose id no append takes does not hinder.
 BEGIN;
 UPDATE es_events SET stream_id = ' order-2' WHERE stream_id = 'order-2';
@@ -112,3 +104,12 @@ ROLLBACK;
 ALTER TABLE es_events ENABLE ALWAYS TRIGGER es_events_immutable;
 ALTER TABLE es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
 SELECT * FROM es_verify();
+
+-- A checkpoint that has come from another log, as by a restore; es_leap() mends it.
+BEGIN;
+SELECT es_create_subscription('mails');
+UPDATE es_subscription_partitions SET checkpoint = 1000000000000000;
+SELECT problem, position, detail FROM es_verify();
+SELECT es_leap() > 1000000000000000 AS leapt;
+SELECT count(*) FROM es_verify();
+ROLLBACK;
