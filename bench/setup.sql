@@ -53,3 +53,17 @@ BEGIN
     END LOOP;
     INSERT INTO plain SELECT * FROM es_events WHERE category = 'bulk';
 END $$;
+
+-- Events in 20 categories, of types of which one in 10, in 1,000 and in 1,000,000 is.
+CREATE PROCEDURE fill_sparse(count integer) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 0 .. count / 1000 - 1 LOOP
+        PERFORM es_append_events('sparse' || i % 20 || '-' || i, jsonb_agg(jsonb_build_object(
+            'type', CASE WHEN (i * 1000 + n) % 1000000 = 500000 THEN 'OneIn1000000'
+                         WHEN (i * 1000 + n) % 1000 = 555 THEN 'OneIn1000'
+                         WHEN (i * 1000 + n) % 10 = 5 THEN 'OneIn10' ELSE 'Frequent' END,
+            'data', data, 'metadata', metadata)))
+        FROM payload, generate_series(1, 1000) AS n;
+        COMMIT;
+    END LOOP;
+END $$;
