@@ -40,7 +40,7 @@ TIDEMARK_FUNCTION(tidemark_fail) {
         row.set(partition::FAILED_AT, TimestampTzGetDatum(now));
         row.set_bigint(partition::FAILED_POSITION, call.position);
         row.set_integer(partition::ATTEMPTS, attempts);
-        row.set(partition::FAILURE, PG_GETARG_DATUM(3));
+        row.set(partition::FAILURE, PointerGetDatum(reason_argument(fcinfo, 3)));
         if (PG_ARGISNULL(4))
             row.set_null(partition::RETRY_AT);
         else

@@ -53,6 +53,9 @@ class EventSink {
     void put(TupleTableSlot* row, std::span<const Datum> more = {});
 
   private:
+    void put_formed(TupleTableSlot* row, std::span<const Datum> more);
+    void put_extended(HeapTuple row, std::span<const Datum> more);
+
     Tuplestorestate* store;
     TupleDesc planned;
     int event_columns;
@@ -60,6 +63,9 @@ class EventSink {
     Datum* values;   // by column, of one row
     bool* nulls;     // likewise
     bool as_stored;  // the table's rows can be taken as they are
+    char* buffer;    // for a row that is extended
+    Size buffer_size;
+    MemoryContext memory;
 };
 
 }  // namespace tidemark

@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "access/stratnum.h"
+#include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 }
 
@@ -83,6 +84,13 @@ void FencedCall::end() const {
     tables.close();
     table_close(head, NoLock);
     table_close(events, NoLock);
+}
+
+text* reason_argument(FunctionCallInfo fcinfo, int number) {
+    constexpr int LONGEST_REASON = 2000;  // bytes
+    const std::string_view reason = view(PG_GETARG_TEXT_PP(number));
+    const int bytes = pg_mbcliplen(reason.data(), static_cast<int>(reason.size()), LONGEST_REASON);
+    return make_text(reason.substr(0, static_cast<size_t>(bytes)));
 }
 
 namespace {

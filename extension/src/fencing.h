@@ -30,6 +30,9 @@ struct FencedCall {
     Partition partition;
 };
 
+// A text that a consumer gives as a reason, no longer than is kept of it: it is read with the row each time.
+text* reason_argument(FunctionCallInfo fcinfo, int number);
+
 // A subscription as nobody else can change it until the transaction ends.
 struct WholeSubscription {
     WholeSubscription(const SubscriptionTables& tables, std::string_view name);

@@ -155,7 +155,7 @@ TIDEMARK_FUNCTION(tidemark_park) {
         if (PG_ARGISNULL(3))
             row.set_null(parked::REASON);
         else
-            row.set(parked::REASON, PG_GETARG_DATUM(3));
+            row.set(parked::REASON, PointerGetDatum(reason_argument(fcinfo, 3)));
         if (known)
             call.tables.parked.update(&row);
         else
