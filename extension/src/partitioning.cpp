@@ -60,6 +60,7 @@ TIDEMARK_FUNCTION(tidemark_set_partitions) {
             for (Partition& partition : whole.partitions) {
                 least = std::min(least, partition.checkpoint());
                 most = std::max(most, partition.checkpoint());
+                partition.note_empty(0, 0);  // which could lead beyond the barrier
                 partition.raise_fence();
                 tables.partition_rows.update(&partition.row);
             }
