@@ -1,8 +1,8 @@
 // What subscriptions cost and how quick they are, by bare libpq.
 //
 //   subscriptions_bench CONNINFO latency CONSUMERS interested|idle
-//       median microseconds from the writer's having the answer to its commit to a consumer's having the event, over all
-//       that get it: all of the consumers, or one besides consumers that wait for other categories
+//       median microseconds from the writer's having the answer to its commit to a consumer's having the event, over
+//       all that get it: all of the consumers, or one besides consumers that wait for other categories
 //   subscriptions_bench CONNINFO appends CONSUMERS
 //       appends a second of two writers while so many consumers wait for other categories
 //   subscriptions_bench CONNINFO fetch|select COUNT FILTER

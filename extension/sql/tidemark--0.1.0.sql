@@ -342,7 +342,8 @@ CREATE FUNCTION @extschema@.es_fail(
 COMMENT ON FUNCTION @extschema@.es_fail(text, bigint, bigint, text, interval) IS
 'Says that the event at a position could not be handled, and why. Returns how often in a row that has been so. es_fetch() passes over the partition for the time of retry_after; without it the subscription counts as failed until something is acknowledged. Raises TM004 where the lease is lost.';
 
-CREATE FUNCTION @extschema@.es_park(name text, event_position bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION @extschema@.es_park(
+    name text, event_position bigint, fence bigint, reason text DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_park';
 COMMENT ON FUNCTION @extschema@.es_park(text, bigint, bigint, text) IS
 'Says that the events of a partition are done up to a position, but for the one there, which is set aside. Later events of its stream are held until es_unpark(); other streams go on. The rest of what was delivered is to be dropped and fetched again. Returns the new fence. Raises TM004 and TM009 as es_ack().';
@@ -376,7 +377,8 @@ CREATE FUNCTION @extschema@.es_unpark(name text, event_position bigint, redelive
 COMMENT ON FUNCTION @extschema@.es_unpark(text, bigint, boolean) IS
 'Has a parked event, and then those held behind it, delivered again: es_fetch() returns them with redelivered, to be acknowledged at their own positions or parked again. Without redeliver the event is given up, and those behind it are delivered. False where no event at the position is parked.';
 
-CREATE FUNCTION @extschema@.es_wait_for(name text, up_to_position bigint, timeout interval DEFAULT '5 seconds') RETURNS void
+CREATE FUNCTION @extschema@.es_wait_for(
+    name text, up_to_position bigint, timeout interval DEFAULT '5 seconds') RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_wait_for';
 COMMENT ON FUNCTION @extschema@.es_wait_for(text, bigint, interval) IS
 'Returns when a subscription has every event up to the position behind it that is meant for it. Raises TM008 when the timeout (a minute at most) is over, TM006 as soon as the subscription has failed. Cannot be called in a transaction that has appended (55000).';
@@ -567,7 +569,7 @@ END;
 COMMENT ON FUNCTION @extschema@.es_verify() IS
 'Checks the log: versions contiguous, position order as version order, one category a stream, streams and head not behind their events, indexes and tables as they should be. A row for each thing that is wrong, with what to do; no rows: sound. Reads the whole log.';
 
--- Rights: nothing to PUBLIC; a role to read, one to append and one to consume, who read too, and one for all -----------
+-- Rights: nothing to PUBLIC; a role to read, one to append and one to consume, who read too, and one for all ----------
 
 -- Roles belong to the whole cluster: another database's log may have made them already, and DROP EXTENSION leaves them.
 

@@ -1,5 +1,5 @@
-// es_notify: NOTIFY for those who LISTEN, by a session of its own. An appender's own NOTIFY would take a lock of the whole
-// cluster until its commit is over, and come before the events can be read where something holds the line back.
+// es_notify: NOTIFY for those who LISTEN, by a session of its own. An appender's own NOTIFY would take a lock of the
+// whole cluster until its commit is over, and come before the events can be read where something holds the line back.
 #include "guard.h"
 #include "safe_position.h"
 #include "validate.h"

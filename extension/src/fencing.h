@@ -6,9 +6,9 @@
 
 namespace tidemark {
 
-// A call (name, position, fence, …) of a consumer about what was delivered to it: with the lock on its partition, which
-// stays until the transaction ends, and what that says under a snapshot taken after it. Throws TM004 unless the fence is
-// the partition's, TM005, and 22023 where the position is beyond what can have been delivered.
+// A call (name, position, fence, …) of a consumer about what was delivered to it: with the lock on its partition,
+// which stays until the transaction ends, and what that says under a snapshot taken after it. Throws TM004 unless the
+// fence is the partition's, TM005, and 22023 where the position is beyond what can have been delivered.
 struct FencedCall {
     FencedCall(FunctionCallInfo fcinfo, const char* function);
 

@@ -254,7 +254,8 @@ int32 release_leases(const SubscriptionTables& tables, std::string_view name, st
         }
         now.end();
     }
-    // Not waited for, as those of partitions may be held already, which come after it. Who is not heard of is forgotten.
+    // Not waited for, as those of partitions may be held already, which come after it. Who is not heard of is
+    // forgotten.
     if (try_lock(subscription_lock(name))) change_line(tables, request, false);
     wake_consumers(subscription);
     snapshot.end();

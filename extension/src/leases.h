@@ -43,7 +43,8 @@ bool carry_out(const LeasePlan& plan, const SubscriptionTables& tables, const Le
 // Plans and carries out what is to be done. Whether anything was written.
 bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request);
 
-// Gives back all leases of a consumer, and its place in the line. Waits for what it is just acknowledging. Returns how many.
+// Gives back all leases of a consumer, and its place in the line. Waits for what it is just acknowledging. Returns how
+// many.
 int32 release_leases(const SubscriptionTables& tables, std::string_view subscription, std::string_view consumer);
 
 }  // namespace tidemark

@@ -20,8 +20,8 @@ enum class LockKind : uint16 {
 
 LOCKTAG lock_tag(LockKind kind, uint64 key = 0);
 
-// Exclusive, until the transaction ends, or unlocked as often as locked. try_lock does not wait, and says whether it was
-// free.
+// Exclusive, until the transaction ends, or unlocked as often as locked. try_lock does not wait, and says whether it
+// was free.
 void lock(const LOCKTAG& tag);
 bool try_lock(const LOCKTAG& tag);
 void unlock(const LOCKTAG& tag);

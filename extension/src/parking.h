@@ -1,10 +1,10 @@
 // Events that were set aside because they could not be handled, and the streams that are held back behind them.
 //
-// A row of es_parked_events stands for a stream from one event on. While it is there, nothing of the stream is delivered in
-// the ordinary way: what comes after the parked event is held, to stay in order, and counts as done when the checkpoint
-// passes it. Once released, the stream is delivered again from that event up to the checkpoint, and acknowledged by the
-// row's own place. When nothing is left up to the checkpoint the row goes; the partition's fence rises with that, for a batch
-// that was delivered meanwhile lacks what was held.
+// A row of es_parked_events stands for a stream from one event on. While it is there, nothing of the stream is
+// delivered in the ordinary way: what comes after the parked event is held, to stay in order, and counts as done when
+// the checkpoint passes it. Once released, the stream is delivered again from that event up to the checkpoint, and
+// acknowledged by the row's own place. When nothing is left up to the checkpoint the row goes; the partition's fence
+// rises with that, for a batch that was delivered meanwhile lacks what was held.
 #pragma once
 
 #include "log_scan.h"

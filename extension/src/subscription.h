@@ -23,8 +23,8 @@ constexpr int MOST_PARTITIONS = 1024;
 // The partition of a stream. Must not change ever: checkpoints depend on it.
 int32 partition_of(std::string_view stream_id, int32 partitions);
 
-// A fence above the one before. It is above every other one of the partition too that anybody can have seen, also where a
-// crash or a failover has lost the row that said so: it follows the clock. Below 2^53 until 2090.
+// A fence above the one before. It is above every other one of the partition too that anybody can have seen, also
+// where a crash or a failover has lost the row that said so: it follows the clock. Below 2^53 until 2090.
 int64 next_fence(int64 before, int32 partition);
 
 namespace subscription {

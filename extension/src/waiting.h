@@ -1,10 +1,10 @@
 // How readers wait for what a commit brings, and are woken by it, without cost for those who commit while nobody waits.
 //
-// Who waits belongs to a group, by what it waits for. All waiters of a group share a heavyweight lock on it; one of them,
-// the leader, also holds a second lock, exclusively. The end of a transaction asks the lock manager who leads the groups
-// that it concerns, and sets the latch of those; a leader that wakes wakes the others. So a commit wakes one process a
-// group, however many wait. NOTIFY would do without any of this, but takes a lock of the whole cluster until the
-// commit is over.
+// Who waits belongs to a group, by what it waits for. All waiters of a group share a heavyweight lock on it; one of
+// them, the leader, also holds a second lock, exclusively. The end of a transaction asks the lock manager who leads
+// the groups that it concerns, and sets the latch of those; a leader that wakes wakes the others. So a commit wakes
+// one process a group, however many wait. NOTIFY would do without any of this, but takes a lock of the whole cluster
+// until the commit is over.
 //
 // No wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction is
 // visible first, then asks for leaders. So either it finds the leader, or that looks when the commit can be seen. A
