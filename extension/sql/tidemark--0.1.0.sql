@@ -281,7 +281,7 @@ CREATE FUNCTION @extschema@.es_create_subscription(
     RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_subscription';
 COMMENT ON FUNCTION @extschema@.es_create_subscription(text, text, text[], text, text, integer) IS
-'Makes a subscription: a durable cursor over the events of one category, of any of the types, of streams whose id begins with the prefix, where given. It starts at ''beginning'', at ''end'' (the safe position), or behind a position in digits. Its streams are divided into partitions (1 to 1024), for as many consumers. Returns false where one of this very definition exists, which stays as it is; raises 42710 where another of the name does.';
+'Makes a subscription: a durable cursor over the events of one category, of any of the types, of streams whose id begins with the prefix, where given. It starts at ''beginning'', at ''end'' (the safe position), or behind a position in digits. Its streams are divided into partitions (1 to 1024), for as many consumers. Returns false where one of the name and the same filter exists, which stays as it is, wherever it is and however many partitions it has; raises 42710 where one with another filter does.';
 
 CREATE FUNCTION @extschema@.es_drop_subscription(name text) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_subscription';
@@ -409,7 +409,7 @@ CREATE VIEW @extschema@.es_subscription_status AS
       ON partition.subscription = subscription.name AND partition.partition = ahead.partition;
 COMMENT ON VIEW @extschema@.es_subscription_status IS
 'A row for each partition of each subscription: how far it is and what is before it, who has it, and what has failed.';
-COMMENT ON COLUMN @extschema@.es_subscription_status.backlog IS 'events that match and can be read, not acknowledged yet; counted up to 1,000';
+COMMENT ON COLUMN @extschema@.es_subscription_status.backlog IS 'events that match and can be read, not acknowledged yet; counted up to 1,000, and among the next 100,000 of the log behind the partition that is furthest behind';
 COMMENT ON COLUMN @extschema@.es_subscription_status.backlog_is_exact IS 'false: there may be more than backlog says';
 COMMENT ON COLUMN @extschema@.es_subscription_status.oldest_undelivered_at IS 'when the oldest of them was appended';
 COMMENT ON COLUMN @extschema@.es_subscription_status.is_leased IS 'whether consumer has it now; its lease may be over';
@@ -622,7 +622,8 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_any(), @extschema@.es_no_stream(), @extschema@.es_stream_exists(),
     @extschema@.es_read_stream(text, bigint, bigint, boolean), @extschema@.es_read_streams(text[]),
     @extschema@.es_stream_version(text), @extschema@.es_read_after(bigint, bigint, text, text[], text, interval),
-    @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_partition_of(text, integer)
+    @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_partition_of(text, integer),
+    @extschema@.es_wait_for(text, bigint, interval)
     TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer),
@@ -636,7 +637,7 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
     @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
-    @extschema@.es_wait_for(text, bigint, interval), @extschema@.es_subscription_backlog(text)
+    @extschema@.es_subscription_backlog(text)
     TO tidemark_consumer;
 GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,

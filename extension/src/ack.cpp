@@ -33,6 +33,7 @@ TIDEMARK_FUNCTION(tidemark_fail) {
         require_read_write("es_fail()");
         refuse_null(fcinfo, 3, "error", "Say what went wrong.");
         FencedCall call(fcinfo, "es_fail()");
+        require_unacknowledged(call.tables, call.events, call.subscription, call.partition, call.position);
         StateRow& row = call.partition.row;
         const TimestampTz now = GetCurrentTimestamp();
         const bool again = row.bigint(partition::FAILED_POSITION, -1) == call.position;

@@ -16,10 +16,10 @@ namespace {
 constexpr int64 MOST_COUNTED = 1000;
 constexpr int64 MOST_VISITED = 100000;
 
-// Finds out whether there is any undelivered event.
-class AnyUndelivered : public EventVisitor {
+// Stops at the first undelivered event.
+class FirstUndelivered : public EventVisitor {
   public:
-    explicit AnyUndelivered(const Undelivered& undelivered) : undelivered(undelivered) {}
+    explicit FirstUndelivered(const Undelivered& undelivered) : undelivered(undelivered) {}
 
     bool visit(TupleTableSlot* event) override {
         found = undelivered.partition_of_event(event) >= 0;
@@ -68,9 +68,10 @@ sql_error failed(const Partition& partition) {
             "See es_subscription_status. When the cause is mended, let its consumer fetch again."};
 }
 
-// Whether nothing up to the position is undelivered. Throws TM006 where that will not come by itself.
+// Whether nothing up to the position is undelivered. Throws TM006 where that will not come by itself. `done` is up to
+// where nothing was when last looked.
 bool is_reached(const SubscriptionTables& tables, Relation events, Relation head, std::string_view name, int64 position,
-                bool* held_back) {
+                int64* done, bool* held_back) {
     const SafeRead read = begin_safe_read(head, "es_wait_for()");
     *held_back = read.position < position;
     const Subscription subscription = tables.subscription(name);
@@ -80,10 +81,12 @@ bool is_reached(const SubscriptionTables& tables, Relation events, Relation head
     bool reached = false;
     if (!*held_back) {
         const Undelivered undelivered(partitions, parked_streams(tables, name), [](const Partition&) { return true; });
-        AnyUndelivered any(undelivered);
+        FirstUndelivered first(undelivered);
         ScanBudget budget;
-        scan_log(events, subscription.filter, undelivered.start(), position, budget, any);
-        reached = !any.found;
+        const int64 from = std::max(*done, undelivered.start());
+        const int64 to = scan_log(events, subscription.filter, from, position, budget, first);
+        reached = !first.found;
+        *done = reached ? to : to - 1;
     }
     read.end();
     return reached;
@@ -105,9 +108,10 @@ TIDEMARK_FUNCTION(tidemark_wait_for) {
         Waiter waiter(timeout);
         const Scratch scratch;
         bool reached, held_back;
+        int64 done = 0;
         do {
             scratch.reset();
-            reached = is_reached(tables, events, head, name, position, &held_back);
+            reached = is_reached(tables, events, head, name, position, &done, &held_back);
         } while (!reached && waiter.sleep(held_back ? WaitGroup::everything() : WaitGroup::progress(name)));
         waiter.leave();
         scratch.end();

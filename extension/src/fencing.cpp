@@ -7,7 +7,6 @@
 #include <algorithm>
 
 extern "C" {
-#include "access/stratnum.h"
 #include "mb/pg_wchar.h"
 #include "utils/timestamp.h"
 }
@@ -112,6 +111,7 @@ WholeSubscription::WholeSubscription(const SubscriptionTables& tables, std::stri
 
 void wake_consumers(const Subscription& subscription) {
     wake_at_end(WaitGroup::everything());
+    wake_at_end(WaitGroup::progress(subscription.name));
     if (subscription.filter.by_category) wake_at_end(WaitGroup::category(subscription.filter.category));
 }
 

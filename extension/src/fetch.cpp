@@ -114,7 +114,6 @@ class Fetch {
   private:
     void begin_read();
     void redeliver(std::span<const ParkedStream> parked);
-    int64 read_on(std::span<const ParkedStream> parked, ScanBudget& budget);
     void note_progress(const Undelivered& undelivered, int64 reached);
     bool note_progress(int32 number, const Undelivered& undelivered, int64 reached);
     bool reads(const Partition& partition) const {
@@ -196,8 +195,10 @@ bool Fetch::note_progress(int32 number, const Undelivered& undelivered, int64 re
         !try_lock(partition_lock(request.subscription, number)))
         return false;
     const SnapshotScope snapshot;
-    Partition partition = tables.partition(request.subscription, number);
-    const bool unchanged = partition.fence() == partitions[number].fence() && partition.read_from() == from;
+    StateRow row;
+    const bool exists = tables.find_partition(request.subscription, number, &row);
+    Partition partition(row);
+    const bool unchanged = exists && partition.fence() == partitions[number].fence() && partition.read_from() == from;
     if (unchanged) {
         partition.note_empty(delivers ? batch.last_position : partition.checkpoint(), reached);
         if (!delivers) partition.advance(partition.checkpoint());

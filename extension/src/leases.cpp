@@ -150,9 +150,11 @@ int32 change_leases(Change change, int32 most, const SubscriptionTables& tables,
         if (!applies(change, partitions[i], request) || !try_lock(tag)) continue;
         // Read anew: it may have changed before it was locked.
         const SnapshotScope snapshot;
-        Partition partition = tables.partition(request.subscription, i);
+        StateRow row;
+        const bool exists = tables.find_partition(request.subscription, i, &row);
         snapshot.end();
-        if (applies(change, partition, request)) {
+        Partition partition(row);
+        if (exists && applies(change, partition, request)) {
             apply(change, partition, request);
             tables.partition_rows.update(&partition.row);
             changed++;
@@ -246,8 +248,10 @@ int32 release_leases(const SubscriptionTables& tables, std::string_view name, st
         if (!applies(Change::GIVE, seen, request)) continue;
         lock(partition_lock(name, seen.number()));
         const SnapshotScope now;
-        Partition partition = tables.partition(name, seen.number());
-        if (applies(Change::GIVE, partition, request)) {
+        StateRow row;
+        const bool exists = tables.find_partition(name, seen.number(), &row);
+        Partition partition(row);
+        if (exists && applies(Change::GIVE, partition, request)) {
             apply(Change::GIVE, partition, request);
             tables.partition_rows.update(&partition.row);
             released++;

@@ -94,10 +94,12 @@ void unlock(const LOCKTAG& tag) { LockRelease(&tag, ExclusiveLock, false); }
 
 bool try_lock(const LOCKTAG& tag) { return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL; }
 
-StreamLock::StreamLock(std::string_view stream_id, LOCKMODE mode)
-    : key(hash_bytes_extended(reinterpret_cast<const unsigned char*>(stream_id.data()),
-                              static_cast<int>(stream_id.size()), 0)),
-      mode(mode) {}
+uint64 lock_key(std::string_view name, uint64 seed) {
+    return hash_bytes_extended(reinterpret_cast<const unsigned char*>(name.data()), static_cast<int>(name.size()),
+                               seed);
+}
+
+StreamLock::StreamLock(std::string_view stream_id, LOCKMODE mode) : key(lock_key(stream_id)), mode(mode) {}
 
 void lock_streams(const LogTables& tables, std::span<StreamLock> locks) {
     const AllStreams all(tables, locks);

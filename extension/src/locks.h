@@ -20,6 +20,9 @@ enum class LockKind : uint16 {
 
 LOCKTAG lock_tag(LockKind kind, uint64 key = 0);
 
+// The key of something that has a name; the seed tells apart what is of one kind.
+uint64 lock_key(std::string_view name, uint64 seed = 0);
+
 // Exclusive, until the transaction ends, or unlocked as often as locked. try_lock does not wait, and says whether it
 // was free.
 void lock(const LOCKTAG& tag);

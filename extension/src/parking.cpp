@@ -17,7 +17,6 @@ namespace tidemark {
 
 namespace {
 
-// The first event of a stream from a version on that is the subscription's and at most at the position. False: none is.
 struct FirstEvent : EventVisitor {
     bool visit(TupleTableSlot* event) override {
         found = true;
@@ -73,19 +72,30 @@ void move_on(const SubscriptionTables& tables, Relation events, const Subscripti
     }
 }
 
-// The event at a position, if it is the subscription's.
-bool find_event(Relation events, const EventFilter& filter, int64 position, std::string_view* stream_id,
-                int64* version) {
-    const ScanKeyData key = bigint_key(1, BTEqualStrategyNumber, position);
-    EventScan scan(events, event_indexes(events).by_position, &key, 1);
-    const bool found = scan.next() && filter.matches(scan.row());
-    if (found) {
-        *stream_id = view(DatumGetTextPCopy(event_value(scan.row(), STREAM_ID)));
-        *version = DatumGetInt64(event_value(scan.row(), VERSION));
+// The event at a position, if it is the subscription's, and its stream's row, if that is parked.
+struct DeliveredEvent {
+    DeliveredEvent(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
+                   int64 position) {
+        const ScanKeyData key = bigint_key(1, BTEqualStrategyNumber, position);
+        EventScan scan(events, event_indexes(events).by_position, &key, 1);
+        exists = scan.next() && subscription.filter.matches(scan.row());
+        if (exists) {
+            stream_id = view(DatumGetTextPCopy(event_value(scan.row(), STREAM_ID)));
+            version = DatumGetInt64(event_value(scan.row(), VERSION));
+        }
+        scan.end();
+        stream_is_parked = exists && find_parked(tables, subscription.name, stream_id, &parked);
     }
-    scan.end();
-    return found;
-}
+
+    bool is_redelivered() const {
+        return stream_is_parked && ParkedStream(parked).is_released() && version >= ParkedStream(parked).version();
+    }
+
+    bool exists, stream_is_parked;
+    std::string_view stream_id;
+    int64 version;
+    StateRow parked;
+};
 
 }  // namespace
 
@@ -110,15 +120,16 @@ void scan_released(Relation events, const Subscription& subscription, const Part
 
 void acknowledge_redelivered(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
                              Partition& partition, int64 position) {
-    std::string_view stream_id;
-    int64 version;
-    StateRow row;
-    if (!find_event(events, subscription.filter, position, &stream_id, &version) ||
-        !find_parked(tables, subscription.name, stream_id, &row))
+    const DeliveredEvent event(tables, events, subscription, position);
+    if (!event.is_redelivered()) throw acknowledged_already(position, partition);
+    ParkedStream parked(event.parked);
+    move_on(tables, events, subscription, partition, parked, event.version + 1);
+}
+
+void require_unacknowledged(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
+                            const Partition& partition, int64 position) {
+    if (position <= partition.checkpoint() && !DeliveredEvent(tables, events, subscription, position).is_redelivered())
         throw acknowledged_already(position, partition);
-    ParkedStream parked(row);
-    if (!parked.is_released() || version < parked.version()) throw acknowledged_already(position, partition);
-    move_on(tables, events, subscription, partition, parked, version + 1);
 }
 
 // es_park(name, event_position, fence, reason) → fence
@@ -127,28 +138,24 @@ TIDEMARK_FUNCTION(tidemark_park) {
         require_read_write("es_park()");
         FencedCall call(fcinfo, "es_park()");
         Partition& partition = call.partition;
-        std::string_view stream_id;
-        int64 version;
-        if (!find_event(call.events, call.subscription.filter, call.position, &stream_id, &version) ||
-            partition_of(stream_id, call.subscription.partitions) != partition.number())
+        const DeliveredEvent event(call.tables, call.events, call.subscription, call.position);
+        if (!event.exists || partition_of(event.stream_id, call.subscription.partitions) != partition.number())
             throw bad_argument("there is no event to park",
                                "None at position " + std::to_string(call.position) + " is this partition's.",
                                "Give the position of an event that es_fetch() has returned.");
-        StateRow row;
-        const bool known = find_parked(call.tables, call.subscription.name, stream_id, &row);
-        const bool redelivered = call.position <= partition.checkpoint();
-        if (redelivered && (!known || !ParkedStream(row).is_released() || version < ParkedStream(row).version()))
-            throw acknowledged_already(call.position, partition);
+        const bool redelivered = call.position <= partition.checkpoint(), known = event.stream_is_parked;
+        if (redelivered && !event.is_redelivered()) throw acknowledged_already(call.position, partition);
         if (!redelivered && known)
             throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the event's stream is parked already",
-                            "It is " + quoted(stream_id) + ".", "Fetch again: its events are held.");
+                            "It is " + quoted(event.stream_id) + ".", "Fetch again: its events are held.");
+        StateRow row = event.parked;
         if (!known) {
             row = call.tables.parked.new_row();
             row.set_text(parked::SUBSCRIPTION, call.subscription.name);
-            row.set_text(parked::STREAM_ID, stream_id);
+            row.set_text(parked::STREAM_ID, event.stream_id);
         }
         row.set_bigint(parked::POSITION, call.position);
-        row.set_bigint(parked::VERSION, version);
+        row.set_bigint(parked::VERSION, event.version);
         row.set_integer(parked::TIMES, row.integer(parked::TIMES) + 1);
         row.set(parked::PARKED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
         row.set_null(parked::RELEASED_AT);

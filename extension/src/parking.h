@@ -39,4 +39,8 @@ void scan_released(Relation events, const Subscription& subscription, const Part
 void acknowledge_redelivered(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
                              Partition& partition, int64 position);
 
+// Throws TM009 unless the position is above the checkpoint or that of a redelivered event.
+void require_unacknowledged(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
+                            const Partition& partition, int64 position);
+
 }  // namespace tidemark

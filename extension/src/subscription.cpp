@@ -7,7 +7,6 @@
 #include <new>
 
 extern "C" {
-#include "common/hashfn.h"
 #include "utils/timestamp.h"
 }
 
@@ -67,19 +66,10 @@ int32 partitions_argument(FunctionCallInfo fcinfo, int number) {
     return partitions;
 }
 
-namespace {
-
-uint64 hash(std::string_view name, uint64 seed) {
-    return hash_bytes_extended(reinterpret_cast<const unsigned char*>(name.data()), static_cast<int>(name.size()),
-                               seed);
-}
-
-}  // namespace
-
-LOCKTAG subscription_lock(std::string_view name) { return lock_tag(LockKind::SUBSCRIPTION, hash(name, 0)); }
+LOCKTAG subscription_lock(std::string_view name) { return lock_tag(LockKind::SUBSCRIPTION, lock_key(name)); }
 
 LOCKTAG partition_lock(std::string_view name, int32 number) {
-    return lock_tag(LockKind::PARTITION, hash(name, static_cast<uint64>(number)));
+    return lock_tag(LockKind::PARTITION, lock_key(name, static_cast<uint64>(number)));
 }
 
 SubscriptionTables::SubscriptionTables(const LogTables& tables, LOCKMODE mode)

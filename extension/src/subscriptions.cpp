@@ -85,11 +85,10 @@ TIDEMARK_FUNCTION(tidemark_create_subscription) {
         const bool is_new = !tables.find_subscription(name, &known);
         if (is_new)
             insert_subscription(fcinfo, tables, name, partitions, start);
-        else if (!is_same(filter, known.filter) || partitions != known.partitions)
+        else if (!is_same(filter, known.filter))
             throw sql_error(ERRCODE_DUPLICATE_OBJECT, "there is another subscription of that name",
-                            "Subscription " + quoted(name) + " has another filter, or another number of partitions.",
-                            "Choose another name, drop it with es_drop_subscription(), or change the number with "
-                            "es_set_partitions().");
+                            "Subscription " + quoted(name) + " has another filter.",
+                            "Choose another name, or drop it with es_drop_subscription().");
         read.end();
         table_close(head, NoLock);
         tables.close();

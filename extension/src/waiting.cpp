@@ -9,9 +9,8 @@
 
 extern "C" {
 #include "access/xlogrecovery.h"
-#include "common/hashfn.h"
 #include "storage/latch.h"
-#include "utils/timestamp.h"
+#include "portability/instr_time.h"
 }
 
 namespace tidemark {
@@ -21,9 +20,11 @@ namespace {
 constexpr int64 LOOK_AGAIN = 250;     // milliseconds
 constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
 
-uint64 hash(std::string_view name, uint64 seed) {
-    return hash_bytes_extended(reinterpret_cast<const unsigned char*>(name.data()), static_cast<int>(name.size()),
-                               seed);
+// Of a clock that is never set back.
+int64 clock_milliseconds() {
+    instr_time now;
+    INSTR_TIME_SET_CURRENT(now);
+    return static_cast<int64>(INSTR_TIME_GET_MILLISEC(now));
 }
 
 LOCKTAG members(WaitGroup group) { return lock_tag(LockKind::WAITERS, group.key); }
@@ -51,13 +52,11 @@ void wake_leader(WaitGroup group) {
 void wake_members(WaitGroup group) { set_latches(members(group), ExclusiveLock); }
 void wake_one_member(WaitGroup group) { set_latches(members(group), ExclusiveLock, 1); }
 
-// Whether the latch was set.
-bool wait_for_latch(int64 milliseconds) {
+void wait_for_latch(int64 milliseconds) {
     const int event =
         WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, compat::wait_event());
     if (event & WL_LATCH_SET) ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
-    return (event & WL_LATCH_SET) != 0;
 }
 
 // Whoever waited for a client that is gone would take a lease for it, and wake up for nothing. Ends the session.
@@ -68,34 +67,34 @@ void check_client() {
     CHECK_FOR_INTERRUPTS();
 }
 
-void wait_for_replay(int64 milliseconds) {
-    const XLogRecPtr replayed = GetXLogReplayRecPtr(nullptr);
+// Until more is replayed than that.
+void wait_for_replay(XLogRecPtr replayed, int64 milliseconds) {
     for (; milliseconds > 0 && GetXLogReplayRecPtr(nullptr) == replayed; milliseconds -= REPLAY_INTERVAL)
         wait_for_latch(REPLAY_INTERVAL);
 }
 
-// The groups that the running transaction concerns. More than these find out by looking again.
+// The groups that the running transaction concerns: everything, and others; more than these find out by looking again.
 constexpr int MOST_GROUPS = 64;
+bool concerns_everything = false;
 WaitGroup concerned[MOST_GROUPS];
 int concerned_count = 0;
 
 // Runs in the middle of a commit, where an error would bring the server down.
 void at_end(XactEvent event, void*) {
-    if (concerned_count == 0 ||
-        (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
-        return;
+    if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE) return;
+    const bool everything = std::exchange(concerns_everything, false);
     const int count = std::exchange(concerned_count, 0);
     if (event == XACT_EVENT_PREPARE) return;
     ignore_errors([&] {
-        for (int i = 0; i < count; i++)
-            if (event == XACT_EVENT_COMMIT || concerned[i] == WaitGroup::everything()) wake_leader(concerned[i]);
+        if (everything) wake_leader(WaitGroup::everything());
+        for (int i = 0; i < count && event == XACT_EVENT_COMMIT; i++) wake_leader(concerned[i]);
     });
 }
 
 }  // namespace
 
-WaitGroup WaitGroup::category(std::string_view name) { return {hash(name, 1)}; }
-WaitGroup WaitGroup::progress(std::string_view subscription) { return {hash(subscription, 2)}; }
+WaitGroup WaitGroup::category(std::string_view name) { return {lock_key(name, 1)}; }
+WaitGroup WaitGroup::progress(std::string_view subscription) { return {lock_key(subscription, 2)}; }
 
 void wake_at_end(WaitGroup group) {
     static bool registered = false;
@@ -103,13 +102,17 @@ void wake_at_end(WaitGroup group) {
         RegisterXactCallback(at_end, nullptr);
         registered = true;
     }
-    if (concerned_count < MOST_GROUPS &&
-        std::find(concerned, concerned + concerned_count, group) == concerned + concerned_count)
+    if (group == WaitGroup::everything())
+        concerns_everything = true;
+    else if (concerned_count < MOST_GROUPS &&
+             std::find(concerned, concerned + concerned_count, group) == concerned + concerned_count)
         concerned[concerned_count++] = group;
 }
 
 Waiter::Waiter(int64 milliseconds)
-    : end(milliseconds == 0 ? 0 : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds)), group{0} {}
+    : end(milliseconds == 0 ? 0 : clock_milliseconds() + milliseconds),
+      replayed(RecoveryInProgress() ? GetXLogReplayRecPtr(nullptr) : InvalidXLogRecPtr),
+      group{0} {}
 
 void Waiter::join(WaitGroup new_group) {
     group = new_group;
@@ -141,13 +144,14 @@ void Waiter::leave() {
 
 bool Waiter::sleep(WaitGroup new_group, bool briefly) {
     CHECK_FOR_INTERRUPTS();
-    const TimestampTz now = end == 0 ? 0 : GetCurrentTimestamp();
+    const int64 now = end == 0 ? 0 : clock_milliseconds();
     if (now >= end) return false;
     if (briefly) brief_time = std::min(2 * brief_time, LOOK_AGAIN);
-    const int64 time = std::min(briefly ? brief_time : LOOK_AGAIN, (end - now) / 1000 + 1);
+    const int64 time = std::min(briefly ? brief_time : LOOK_AGAIN, end - now);
     if (RecoveryInProgress()) {
-        wait_for_replay(time);
+        wait_for_replay(replayed, time);
         check_client();
+        replayed = GetXLogReplayRecPtr(nullptr);
         return true;
     }
     if (!joined || new_group != group) {
@@ -155,19 +159,20 @@ bool Waiter::sleep(WaitGroup new_group, bool briefly) {
         join(new_group);
         return true;
     }
-    const bool woken = wait_for_latch(time);
+    // Whether the latch was set is not asked: looking, and looking after the client, can reset it.
+    wait_for_latch(time);
     check_client();
     if (!leads)
         try_to_lead();
-    else if (woken)
+    else
         wake_members(group);
     return true;
 }
 
 void pause_for(int64 milliseconds) {
-    const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
-    for (TimestampTz now = GetCurrentTimestamp(); now < end; now = GetCurrentTimestamp())
-        wait_for_latch(std::min<int64>((end - now) / 1000 + 1, 1000));
+    const int64 end = clock_milliseconds() + milliseconds;
+    for (int64 now = clock_milliseconds(); now < end; now = clock_milliseconds())
+        wait_for_latch(std::min<int64>(end - now, 1000));
 }
 
 int64 wait_argument(FunctionCallInfo fcinfo, int number) {

@@ -6,7 +6,7 @@
 // one process a group, however many wait. NOTIFY would do without any of this, but takes a lock of the whole cluster
 // until the commit is over.
 //
-// No wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction is
+// So no wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction is
 // visible first, then asks for leaders. So either it finds the leader, or that looks when the commit can be seen. A
 // leader that leaves wakes another waiter, which takes its place; a commit that finds no leader in between wakes all of
 // the group. Whatever else goes wrong, as a leader that is killed, or a COMMIT PREPARED, which runs in a session that
@@ -54,7 +54,8 @@ class Waiter {
     void join(WaitGroup group);
     void try_to_lead();
 
-    const TimestampTz end;
+    const int64 end;
+    uint64 replayed;  // on a standby: before the last look
     WaitGroup group;
     bool joined = false;
     bool leads = false;
