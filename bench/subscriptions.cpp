@@ -3,8 +3,8 @@
 //   subscriptions_bench CONNINFO latency CONSUMERS interested|idle
 //       median microseconds from the writer's having the answer to its commit to a consumer's having the event, over
 //       all that get it: all of the consumers, or one besides consumers that wait for other categories
-//   subscriptions_bench CONNINFO appends CONSUMERS
-//       appends a second of two writers while so many consumers wait for other categories
+//   subscriptions_bench CONNINFO appends CONSUMERS category|type
+//       appends a second of two writers while so many consumers wait for other categories, or other types
 //   subscriptions_bench CONNINFO fetch|select COUNT FILTER
 //       microseconds for each of COUNT events from the log's beginning, by es_fetch and es_ack or by a plain SELECT, in
 //       batches of 1,000; FILTER is a category, or empty for all
@@ -74,9 +74,12 @@ long append(Session& writer, const std::string& stream) {
 // A consumer that fetches and acknowledges until it is stopped, and remembers when it had each event.
 class Consumer {
   public:
-    Consumer(const std::string& conninfo, const std::string& name, const std::string& category)
+    // The filter is a category or an event type, as `what` says.
+    Consumer(const std::string& conninfo, const std::string& name, const std::string& what, const std::string& filter)
         : session_(conninfo), name_(name) {
-        session_.run("SELECT es_create_subscription($1, category => $2, start => 'end')", {name, category});
+        session_.run(what == "type" ? "SELECT es_create_subscription($1, event_types => ARRAY[$2], start => 'end')"
+                                    : "SELECT es_create_subscription($1, category => $2, start => 'end')",
+                     {name, filter});
         fetch();  // takes the lease
         thread_ = std::thread([this] { consume(); });
     }
@@ -110,20 +113,32 @@ class Consumer {
     std::thread thread_;
 };
 
-std::vector<std::unique_ptr<Consumer>> start_consumers(const std::string& conninfo, int count,
-                                                       const std::string& kind) {
-    std::vector<std::unique_ptr<Consumer>> consumers;
+using Consumers = std::vector<std::unique_ptr<Consumer>>;
+
+void wait_until_all_wait() { std::this_thread::sleep_for(std::chrono::milliseconds(300)); }
+
+// Waiting for what does not come.
+Consumers start_idle(const std::string& conninfo, int count, const std::string& what) {
+    Consumers consumers;
     for (int i = 0; i < count; i++) {
         const std::string number = std::to_string(i);
-        consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-" + number,
-                                                       kind == "idle" && i > 0 ? "other" + number : "bench"));
+        consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-idle-" + number, what, "other" + number));
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return consumers;
+}
+
+Consumers start_interested(const std::string& conninfo, int count) {
+    Consumers consumers;
+    for (int i = 0; i < count; i++)
+        consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-" + std::to_string(i), "category", "bench"));
     return consumers;
 }
 
 double latency(const std::string& conninfo, int count, const std::string& kind) {
-    auto consumers = start_consumers(conninfo, count, kind);
+    const bool all = kind == "interested";
+    Consumers consumers = start_interested(conninfo, all ? count : 1);
+    const Consumers idle = start_idle(conninfo, all ? 0 : count - 1, "category");
+    wait_until_all_wait();
     Session writer(conninfo);
     std::map<long, Clock::time_point> committed;
     for (int i = 0; i < 200; i++) {
@@ -138,17 +153,15 @@ double latency(const std::string& conninfo, int count, const std::string& kind) 
             if (committed.contains(position))
                 latencies.push_back(std::chrono::duration<double, std::micro>(time - committed[position]).count());
     }
+    for (auto& consumer : idle) consumer->stop();
     std::sort(latencies.begin(), latencies.end());
     if (latencies.empty()) throw std::runtime_error("nothing came");
     return latencies[latencies.size() / 2];
 }
 
-double appends(const std::string& conninfo, int count) {
-    auto consumers = start_consumers(conninfo, count, "idle");
-    if (count > 0) {
-        consumers[0]->stop();
-        consumers.erase(consumers.begin());
-    }
+double appends(const std::string& conninfo, int count, const std::string& what) {
+    const Consumers consumers = start_idle(conninfo, count, what);
+    wait_until_all_wait();
     std::atomic<long> done = 0;
     std::atomic<bool> stopping = false;
     std::vector<std::thread> writers;
@@ -245,8 +258,8 @@ int main(int argc, char** argv) {
         double result = 0;
         if (words.size() == 4 && words[1] == "latency")
             result = latency(words[0], std::stoi(words[2]), words[3]);
-        else if (words.size() == 3 && words[1] == "appends")
-            result = appends(words[0], std::stoi(words[2]));
+        else if (words.size() == 4 && words[1] == "appends")
+            result = appends(words[0], std::stoi(words[2]), words[3]);
         else if (words.size() == 4)
             result = catch_up(words[0], words[1], std::stol(words[2]), words[3]);
         else if (words.size() == 3 && words[1] == "sparse")

@@ -21,11 +21,12 @@ constexpr int64 LOOK_AGAIN = 250;     // milliseconds
 constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
 
 // Of a clock that is never set back.
-int64 clock_milliseconds() {
+int64 clock_microseconds() {
     instr_time now;
     INSTR_TIME_SET_CURRENT(now);
-    return static_cast<int64>(INSTR_TIME_GET_MILLISEC(now));
+    return static_cast<int64>(INSTR_TIME_GET_MICROSEC(now));
 }
+int64 clock_milliseconds() { return clock_microseconds() / 1000; }
 
 LOCKTAG members(WaitGroup group) { return lock_tag(LockKind::WAITERS, group.key); }
 LOCKTAG leader(WaitGroup group) { return lock_tag(LockKind::LEADING_WAITER, group.key); }
@@ -46,10 +47,17 @@ int set_latches(const LOCKTAG& tag, LOCKMODE mode, int most = INT_MAX) {
     return count;
 }
 
+// When this session's group may be woken again; what is committed until then is seen then. So that commits which bring
+// nothing for most of those who wait do not spend the processor on them.
+int64 next_round = 0;
+constexpr int64 SHORTEST_INTERVAL = 500;      // microseconds
+constexpr int64 INTERVAL_FOR_A_WAITER = 200;  // microseconds
+constexpr int64 LONGEST_INTERVAL = 20000;     // microseconds
+
 void wake_leader(WaitGroup group) {
     if (set_latches(leader(group), ShareLock) == 0) set_latches(members(group), ExclusiveLock);
 }
-void wake_members(WaitGroup group) { set_latches(members(group), ExclusiveLock); }
+int wake_members(WaitGroup group) { return set_latches(members(group), ExclusiveLock); }
 void wake_one_member(WaitGroup group) { set_latches(members(group), ExclusiveLock, 1); }
 
 void wait_for_latch(int64 milliseconds) {
@@ -71,6 +79,18 @@ void check_client() {
 void wait_for_replay(XLogRecPtr replayed, int64 milliseconds) {
     for (; milliseconds > 0 && GetXLogReplayRecPtr(nullptr) == replayed; milliseconds -= REPLAY_INTERVAL)
         wait_for_latch(REPLAY_INTERVAL);
+}
+
+// Sleeps until the group may be woken again. A round after a while of quiet is not put off.
+void await_round() {
+    const int64 left = next_round - clock_microseconds();
+    if (left > 0) pg_usleep(static_cast<long>(left));
+    CHECK_FOR_INTERRUPTS();
+}
+
+void wake_round(WaitGroup group) {
+    const int64 interval = wake_members(group) * INTERVAL_FOR_A_WAITER;
+    next_round = clock_microseconds() + std::clamp(interval, SHORTEST_INTERVAL, LONGEST_INTERVAL);
 }
 
 // The groups that the running transaction concerns: everything, and others; more than these find out by looking again.
@@ -159,13 +179,14 @@ bool Waiter::sleep(WaitGroup new_group, bool briefly) {
         join(new_group);
         return true;
     }
+    if (leads) await_round();
     // Whether the latch was set is not asked: looking, and looking after the client, can reset it.
     wait_for_latch(time);
     check_client();
     if (!leads)
         try_to_lead();
     else
-        wake_members(group);
+        wake_round(group);
     return true;
 }
 
