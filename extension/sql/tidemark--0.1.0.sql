@@ -126,6 +126,7 @@ CREATE TABLE @extschema@.es_subscription_consumers (
     subscription text COLLATE "C" NOT NULL,
     consumer     text COLLATE "C" NOT NULL,
     until        timestamptz NOT NULL,
+    came_back    boolean     NOT NULL,
     CONSTRAINT es_subscription_consumers_pkey PRIMARY KEY (subscription, consumer)
 ) USING heap WITH (fillfactor = 50);
 COMMENT ON TABLE @extschema@.es_subscription_consumers IS
@@ -146,6 +147,8 @@ COMMENT ON TABLE @extschema@.es_parked_events IS
 'Events that were set aside; the later ones of their streams are held behind them. To be seen by es_parked().';
 COMMENT ON COLUMN @extschema@.es_parked_events.position IS 'of the parked event; once released, of the next one to be delivered again';
 COMMENT ON COLUMN @extschema@.es_parked_events.times IS 'how often the stream''s events were parked since';
+
+COMMENT ON COLUMN @extschema@.es_subscription_consumers.came_back IS 'has called more than once: others leave partitions for it';
 
 SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);

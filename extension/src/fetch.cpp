@@ -8,6 +8,8 @@
 #include "undelivered.h"
 #include "waiting.h"
 
+#include <new>
+
 extern "C" {
 #include "access/stratnum.h"
 #include "utils/timestamp.h"
@@ -20,7 +22,7 @@ namespace {
 // How many rows one call looks at: for its first event, and then for more to go with it, which would keep that waiting.
 constexpr int64 ROWS_BEFORE_FIRST = 500000;
 constexpr int64 ROWS_AFTER_FIRST = 10000;
-// An empty stretch shorter than this is cheaper looked through again than written down.
+// An empty stretch shorter than this is cheaper looked through again by the next call than written down by this one.
 constexpr int64 ROWS_WORTH_NOTING = 1000;
 // A look at the versions before and after an event tells whether its stream is in order, which it cannot fail to be. A
 // batch from the past has many events, so only its beginning is looked at, where a checkpoint could lie in between.
@@ -97,6 +99,40 @@ class Batch : public EventVisitor {
     ScanBudget* budget = nullptr;
 };
 
+// What one call has looked through without finding anything, so that it does not do so each time it wakes. That holds as
+// long as the partitions that it reads are as they were.
+class Searched {
+  public:
+    // Where to look from now.
+    int64 start(const Undelivered& undelivered, std::span<const Partition> partitions, size_t parked_count) {
+        const bool is_same = std::ssize(partitions) == count && parked_count == parked &&
+                             std::equal(from, from + count, undelivered.from) &&
+                             std::equal(partitions.begin(), partitions.end(), fences,
+                                        [](const Partition& one, int64 fence) { return one.fence() == fence; });
+        if (!is_same) remember(undelivered, partitions, parked_count);
+        return std::max(undelivered.start(), reached);
+    }
+
+    int64 reached = 0;
+    int64 visited = 0;  // rows
+
+  private:
+    void remember(const Undelivered& undelivered, std::span<const Partition> partitions, size_t parked_count) {
+        reached = visited = 0;
+        count = static_cast<int32>(partitions.size());
+        parked = parked_count;
+        from = static_cast<int64*>(MemoryContextAlloc(memory, partitions.size() * sizeof(int64)));
+        fences = static_cast<int64*>(MemoryContextAlloc(memory, partitions.size() * sizeof(int64)));
+        std::copy_n(undelivered.from, count, from);
+        std::transform(partitions.begin(), partitions.end(), fences, [](const Partition& one) { return one.fence(); });
+    }
+
+    const MemoryContext memory = CurrentMemoryContext;
+    int64 *from = nullptr, *fences = nullptr;
+    int32 count = 0;
+    size_t parked = 0;
+};
+
 // One call of es_fetch.
 class Fetch {
   public:
@@ -110,12 +146,13 @@ class Fetch {
     bool is_busy() const { return busy; }
     // The call has waited in vain.
     void refuse_if_held_by_another() const;
+    // After the last look: where many rows were looked at, the next call is not to look at them again.
+    void note_progress();
 
   private:
     void begin_read();
     void redeliver(std::span<const ParkedStream> parked);
-    void note_progress(const Undelivered& undelivered, int64 reached);
-    bool note_progress(int32 number, const Undelivered& undelivered, int64 reached);
+    bool note_progress(int32 number);
     bool reads(const Partition& partition) const {
         const TimestampTz now = GetCurrentTimestamp();
         return partition.is_leased_to(request.consumer, now) && !partition.is_put_off(now);
@@ -128,11 +165,13 @@ class Fetch {
     const bool read_only = RecoveryInProgress();
     bool written = false, busy = false;
     WaitGroup waits_for = WaitGroup::everything();
+    Searched searched;
 
     // Of one look:
     SafeRead read;
     Subscription subscription;
     std::span<const Partition> partitions;
+    const Undelivered* undelivered;  // null where nothing was looked through
 };
 
 // Sees to the leases, and takes the snapshot that everything is read under.
@@ -155,19 +194,22 @@ bool Fetch::look() {
                     : WaitGroup::everything();
     const auto parked = parked_streams(tables, request.subscription);
     redeliver(parked);
+    undelivered = nullptr;
+    bool exhausted = false;
     if (batch.count == 0) {
-        const Undelivered undelivered(partitions, parked, [&](const Partition& partition) { return reads(partition); });
-        if (undelivered.start() != Undelivered::NOT_READ) {
-            ScanBudget budget = {read_only ? PG_INT64_MAX : ROWS_BEFORE_FIRST};
-            batch.begin(partitions, &undelivered, &budget);
-            const int64 upto = std::min(read.position, subscription.barrier);
-            const int64 reached = scan_log(events, subscription.filter, undelivered.start(), upto, budget, batch);
-            if (!read_only && (budget.visited >= ROWS_WORTH_NOTING || subscription.next_partitions > 0))
-                note_progress(undelivered, reached);
-        }
+        const auto reads_it = [&](const Partition& partition) { return reads(partition); };
+        undelivered = new (palloc(sizeof(Undelivered))) Undelivered(partitions, parked, reads_it);
+        ScanBudget budget = {read_only ? PG_INT64_MAX : ROWS_BEFORE_FIRST};
+        batch.begin(partitions, undelivered, &budget);
+        const int64 start = searched.start(*undelivered, partitions, parked.size());
+        const int64 upto = std::min(read.position, subscription.barrier);
+        searched.reached = scan_log(events, subscription.filter, start, upto, budget, batch);
+        searched.visited += budget.visited;
+        exhausted = budget.spent();
     }
     read.end();
-    return batch.count > 0 || written;
+    if (subscription.next_partitions > 0) note_progress();  // the change waits for it
+    return batch.count > 0 || written || exhausted;
 }
 
 void Fetch::redeliver(std::span<const ParkedStream> parked) {
@@ -182,14 +224,15 @@ void Fetch::redeliver(std::span<const ParkedStream> parked) {
     if (batch.count == 0) batch.redeliver(-1);
 }
 
-// Where many rows were looked at, the next call is not to look at them again.
-void Fetch::note_progress(const Undelivered& undelivered, int64 reached) {
+void Fetch::note_progress() {
+    if (read_only || undelivered == nullptr) return;
+    if (searched.visited < ROWS_WORTH_NOTING && subscription.next_partitions == 0) return;
     for (const Partition& partition : partitions)
-        if (note_progress(partition.number(), undelivered, reached)) written = true;
+        if (note_progress(partition.number())) written = true;
 }
 
-bool Fetch::note_progress(int32 number, const Undelivered& undelivered, int64 reached) {
-    const int64 from = undelivered.from[number];
+bool Fetch::note_progress(int32 number) {
+    const int64 from = undelivered->from[number], reached = searched.reached;
     const bool delivers = batch.count > 0 && number == batch.chosen;
     if (from == Undelivered::NOT_READ || batch.passed[number] || reached <= (delivers ? batch.last_position : from) ||
         !try_lock(partition_lock(request.subscription, number)))
@@ -271,6 +314,7 @@ TIDEMARK_FUNCTION(tidemark_fetch) {
         } while (!answered && waiter.sleep(fetch.group(), fetch.is_busy()));
         waiter.leave();
         if (!answered) fetch.refuse_if_held_by_another();
+        fetch.note_progress();
         scratch.end();
         tables.close();
         table_close(head, NoLock);

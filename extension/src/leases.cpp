@@ -17,7 +17,7 @@ namespace tidemark {
 
 namespace {
 
-enum ConsumerColumn : AttrNumber { CONSUMER_SUBSCRIPTION = 1, CONSUMER_NAME, CONSUMER_UNTIL };
+enum ConsumerColumn : AttrNumber { CONSUMER_SUBSCRIPTION = 1, CONSUMER_NAME, CONSUMER_UNTIL, CONSUMER_CAME_BACK };
 
 struct Member {
     std::string_view name;
@@ -91,15 +91,21 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
     }
 
     TimestampTz in_line_until = 0;
+    bool came_back = false;
     Members members = {static_cast<Member*>(palloc((partitions.size() + 1) * sizeof(Member)))};
     members.add(request.consumer, mine);
     for (const Partition& partition : partitions)
         if (partition.is_leased(now) && partition.consumer() != request.consumer) members.add(partition.consumer(), 1);
     int32 room = static_cast<int32>(partitions.size()) + 1;
     for_each_in_line(tables, request.subscription, [&](const StateRow& row) {
-        const TimestampTz until = row.bigint(CONSUMER_UNTIL);
-        if (until <= now) return;
-        if (row.name(CONSUMER_NAME) == request.consumer) in_line_until = until;
+        if (row.bigint(CONSUMER_UNTIL) <= now) return;
+        if (row.name(CONSUMER_NAME) == request.consumer) {
+            in_line_until = row.bigint(CONSUMER_UNTIL);
+            came_back = row.boolean(CONSUMER_CAME_BACK);
+            return;
+        }
+        // Only who calls again is given partitions for: one that crashes each time it starts takes none out of service.
+        if (!row.boolean(CONSUMER_CAME_BACK)) return;
         if (members.count == room) {
             room *= 2;
             members.all = static_cast<Member*>(repalloc(members.all, room * sizeof(Member)));
@@ -108,9 +114,10 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
     });
     const int32 share = fair_share(members, request.consumer, static_cast<int32>(partitions.size()));
     plan.takes = std::min(std::max(share - mine, 0), free);
+    plan.has_too_many = mine > share;
     plan.gives = std::max(mine - share - free, 0);  // others take what is free first
     plan.joins = mine == 0 && plan.takes == 0 &&
-                 (in_line_until == 0 ||
+                 (!came_back ||
                   (request.renewal != Renewal::NONE && is_due(in_line_until, time_in_line(request), request, now)));
     return plan;
 }
@@ -173,6 +180,7 @@ void change_line(const SubscriptionTables& tables, const LeaseRequest& request, 
         if (joins && row.name(CONSUMER_NAME) == request.consumer) {
             known = true;
             row.set_bigint(CONSUMER_UNTIL, end_of(time_in_line(request)));
+            row.set(CONSUMER_CAME_BACK, BoolGetDatum(true));
             tables.consumers.update(&row);
         } else if (row.bigint(CONSUMER_UNTIL) <= now || row.name(CONSUMER_NAME) == request.consumer) {
             tables.consumers.remove(row);
@@ -183,6 +191,7 @@ void change_line(const SubscriptionTables& tables, const LeaseRequest& request, 
     row.set_text(CONSUMER_SUBSCRIPTION, request.subscription);
     row.set_text(CONSUMER_NAME, request.consumer);
     row.set_bigint(CONSUMER_UNTIL, end_of(time_in_line(request)));
+    row.set(CONSUMER_CAME_BACK, BoolGetDatum(false));
     tables.consumers.insert(row);
 }
 

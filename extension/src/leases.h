@@ -17,11 +17,12 @@ enum class Renewal {
 struct LeasePlan {
     bool renews;
     int32 takes, gives;  // how many partitions
+    bool has_too_many;   // may have to give, if what looks free is not
     bool joins;          // stands in line, or says again that it does
     bool repartitions;   // the next partitions can take over
 
     // Changes who has what, which only one consumer at a time does.
-    bool is_structural() const { return takes > 0 || gives > 0 || joins || repartitions; }
+    bool is_structural() const { return takes > 0 || has_too_many || joins || repartitions; }
     bool is_empty() const { return !renews && !is_structural(); }
 };
 

@@ -18,6 +18,7 @@ class StateRow {
     int32 integer(AttrNumber column, int32 if_null = 0) const {
         return is_null(column) ? if_null : DatumGetInt32(values[column - 1]);
     }
+    bool boolean(AttrNumber column) const { return !is_null(column) && DatumGetBool(values[column - 1]); }
     // Empty where it is null, as no name is.
     std::string_view name(AttrNumber column) const {
         return is_null(column) ? std::string_view() : view(DatumGetTextPP(values[column - 1]));

@@ -77,11 +77,7 @@ struct Partition {
     std::string_view consumer() const { return row.name(partition::CONSUMER); }
     int64 lease() const { return row.bigint(partition::LEASE_MILLISECONDS); }
     TimestampTz lease_until() const { return row.bigint(partition::LEASE_UNTIL); }
-    // A lease that has longer to go than it was given comes from before the clock was set back.
-    bool is_leased(TimestampTz now) const {
-        return !row.is_null(partition::CONSUMER) && lease_until() > now &&
-               lease_until() <= TimestampTzPlusMilliseconds(now, lease() + 1000);
-    }
+    bool is_leased(TimestampTz now) const { return !row.is_null(partition::CONSUMER) && lease_until() > now; }
     bool is_leased_to(std::string_view name, TimestampTz now) const { return is_leased(now) && consumer() == name; }
     bool is_put_off(TimestampTz now) const { return row.bigint(partition::RETRY_AT) > now; }
     bool has_failed_for_good() const { return !row.is_null(partition::FAILED_AT) && row.is_null(partition::RETRY_AT); }
