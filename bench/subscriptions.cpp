@@ -1,8 +1,9 @@
 // What subscriptions cost and how quick they are, by bare libpq.
 //
-//   subscriptions_bench CONNINFO latency CONSUMERS interested|idle
+//   subscriptions_bench CONNINFO latency CONSUMERS each|one|group
 //       median microseconds from the writer's having the answer to its commit to a consumer's having the event, over
-//       all that get it: all of the consumers, or one besides consumers that wait for other categories
+//       all that get it: each of the consumers; one, beside others that wait for other categories; or one of a group
+//       that shares the partitions of one subscription
 //   subscriptions_bench CONNINFO appends CONSUMERS category|type
 //       appends a second of two writers while so many consumers wait for other categories, or other types
 //   subscriptions_bench CONNINFO fetch|select COUNT FILTER
@@ -76,24 +77,28 @@ class Consumer {
   public:
     // The filter is a category or an event type, as `what` says.
     Consumer(const std::string& conninfo, const std::string& name, const std::string& what, const std::string& filter)
-        : session_(conninfo), name_(name) {
+        : session_(conninfo), name_(name), consumer_("bench") {
         session_.run(what == "type" ? "SELECT es_create_subscription($1, event_types => ARRAY[$2], start => 'end')"
                                     : "SELECT es_create_subscription($1, category => $2, start => 'end')",
                      {name, filter});
         fetch();  // takes the lease
         thread_ = std::thread([this] { consume(); });
     }
+    // One of a group, of a subscription that is there already.
+    Consumer(const std::string& conninfo, const std::string& name, const std::string& consumer)
+        : session_(conninfo), name_(name), consumer_(consumer), thread_([this] { consume(); }) {}
+
     void stop() {
         stopping_ = true;
         thread_.join();
-        session_.run("SELECT es_drop_subscription($1)", {name_});
+        if (consumer_ == "bench") session_.run("SELECT es_drop_subscription($1)", {name_});
     }
 
     std::map<long, Clock::time_point> received;  // by position; to be read when stopped
 
   private:
     Result fetch() {
-        return session_.run("SELECT " EVENT_COLUMNS ", fence FROM es_fetch($1, 'bench', 100, '500 ms')", {name_});
+        return session_.run("SELECT " EVENT_COLUMNS ", fence FROM es_fetch($1, $2, 100, '500 ms')", {name_, consumer_});
     }
     void consume() {
         while (!stopping_) {
@@ -108,7 +113,7 @@ class Consumer {
     }
 
     Session session_;
-    const std::string name_;
+    const std::string name_, consumer_;
     std::atomic<bool> stopping_ = false;
     std::thread thread_;
 };
@@ -134,10 +139,25 @@ Consumers start_interested(const std::string& conninfo, int count) {
     return consumers;
 }
 
+// They share the partitions out evenly before this returns.
+Consumers start_group(const std::string& conninfo, int count) {
+    const std::string number = std::to_string(count);
+    Session session(conninfo);
+    session.run("SELECT es_create_subscription('bench-group', start => 'end', partitions => $1::integer)", {number});
+    Consumers consumers;
+    for (int i = 0; i < count; i++)
+        consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-group", "consumer-" + std::to_string(i)));
+    const char* const READY =
+        "SELECT count(DISTINCT consumer) = $1::integer AND bool_and(is_leased) FROM es_subscription_status";
+    while (*PQgetvalue(session.run(READY, {number}).get(), 0, 0) != 't')
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return consumers;
+}
+
 double latency(const std::string& conninfo, int count, const std::string& kind) {
-    const bool all = kind == "interested";
-    Consumers consumers = start_interested(conninfo, all ? count : 1);
-    const Consumers idle = start_idle(conninfo, all ? 0 : count - 1, "category");
+    const Consumers consumers =
+        kind == "group" ? start_group(conninfo, count) : start_interested(conninfo, kind == "one" ? 1 : count);
+    const Consumers idle = start_idle(conninfo, kind == "one" ? count - 1 : 0, "category");
     wait_until_all_wait();
     Session writer(conninfo);
     std::map<long, Clock::time_point> committed;
@@ -154,6 +174,7 @@ double latency(const std::string& conninfo, int count, const std::string& kind) 
                 latencies.push_back(std::chrono::duration<double, std::micro>(time - committed[position]).count());
     }
     for (auto& consumer : idle) consumer->stop();
+    if (kind == "group") writer.run("SELECT es_drop_subscription('bench-group')");
     std::sort(latencies.begin(), latencies.end());
     if (latencies.empty()) throw std::runtime_error("nothing came");
     return latencies[latencies.size() / 2];
