@@ -1,8 +1,8 @@
 #include <tidemark/command.hpp>
 
 #include <algorithm>
-#include <random>
-#include <thread>
+
+#include "backoff.hpp"
 
 namespace tidemark {
 
@@ -28,19 +28,6 @@ Command CommandExecutor::begin(const std::vector<std::string>& streams, int atte
     return command;
 }
 
-namespace {
-
-std::chrono::milliseconds draw_delay(const CommandOptions& options, int attempt) {
-    auto delay = options.first_delay;
-    for (int i = 1; i < attempt && delay < options.max_delay; i++) delay *= 2;
-    delay = std::min(delay, options.max_delay);
-    thread_local std::minstd_rand generator{std::random_device{}()};
-    return std::chrono::milliseconds(
-        std::uniform_int_distribution<std::chrono::milliseconds::rep>(delay.count() / 2, delay.count())(generator));
-}
-
-}  // namespace
-
 bool CommandExecutor::finish(Command& command) {
     if (command.written_.empty()) return true;
     std::vector<StreamWrite> writes;
@@ -59,7 +46,9 @@ bool CommandExecutor::finish(Command& command) {
         return true;
     } catch (const wrong_expected_version& conflict) {
         const bool is_last = command.attempt() >= options_.max_attempts;
-        const auto delay = is_last ? std::chrono::milliseconds(0) : draw_delay(options_, command.attempt());
+        const auto delay =
+            is_last ? std::chrono::milliseconds(0)
+                    : detail::random_delay_after(command.attempt(), options_.first_delay, options_.max_delay);
         if (options_.on_conflict) options_.on_conflict({command.attempt(), conflict.conflicts(), delay});
         if (is_last) throw;
         connection_.pause(delay);

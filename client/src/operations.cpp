@@ -124,9 +124,11 @@ Events Operations::read_after(std::int64_t position, EventFilter filter) {
     });
 }
 
-std::vector<Event> Operations::read_page(std::int64_t after, std::int64_t max_count, const EventFilter& filter) {
+std::vector<Event> Operations::read_page(std::int64_t after, std::int64_t max_count, const EventFilter& filter,
+                                         std::chrono::milliseconds wait) {
     Session& session = this->session();
-    const Parameter parameters[] = {after, max_count, filter.category, filter.types, filter.stream_prefix};
+    const Parameter parameters[] = {after,         max_count, filter.category, filter.types, filter.stream_prefix,
+                                    interval(wait)};
     return to_events(session.call(session.statements().read_after, parameters).get());
 }
 

@@ -140,6 +140,8 @@ bool Session::answers() noexcept {
         if (!is_open() || has_hung_up()) return false;
         if (!in_pipeline()) execute("", {}, Effect::none, Format::text);
         return true;
+    } catch (const server_error& refused) {
+        return refused.sqlstate() == "25P02";  // as in a transaction that has failed
     } catch (const error&) {
         return false;
     }

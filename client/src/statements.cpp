@@ -50,13 +50,46 @@ Statements::Statements(const std::string& schema) {
     read_stream = {"tidemark_read_stream", events("es_read_stream($1::text, $2::bigint, $3::bigint, $4::boolean)")};
     read_streams = {"tidemark_read_streams", events("es_read_streams($1::text[])")};
     read_after = {"tidemark_read_after",
-                  events("es_read_after($1::bigint, $2::bigint, $3::text, $4::text[], $5::text)")};
+                  events("es_read_after($1::bigint, $2::bigint, $3::text, $4::text[], $5::text, $6::interval)")};
     stream_version = {"tidemark_stream_version", "SELECT " + in + "es_stream_version($1::text)"};
     safe_position = {"tidemark_safe_position", "SELECT " + in + "es_safe_position()"};
     head_position = {"tidemark_head_position", "SELECT " + in + "es_head_position()"};
     lock_stream = {"tidemark_lock_stream", "SELECT " + in + "es_lock_stream($1::text)"};
     any_of_events = {"tidemark_any_of_events",
                      "SELECT count(*) FROM " + in + "es_events WHERE event_id = ANY($1::uuid[])"};
+
+    const auto changes = [&](const char* name, const std::string& call) {
+        return Statement{name, "SELECT " + in + call, Effect::lasting};
+    };
+    create_subscription = changes("tidemark_create_subscription",
+                                  "es_create_subscription($1::text, $2::text, $3::text[], $4::text, $5::text, "
+                                  "$6::integer)");
+    drop_subscription = changes("tidemark_drop_subscription", "es_drop_subscription($1::text)");
+    set_partitions = changes("tidemark_set_partitions", "es_set_partitions($1::text, $2::integer)");
+    reset_subscription = changes("tidemark_reset_subscription", "es_reset_subscription($1::text, $2::bigint)");
+    ack = changes("tidemark_ack", "es_ack($1::text, $2::bigint, $3::bigint)");
+    fail = changes("tidemark_fail", "es_fail($1::text, $2::bigint, $3::bigint, $4::text, $5::interval)");
+    park = changes("tidemark_park", "es_park($1::text, $2::bigint, $3::bigint, $4::text)");
+    unpark = changes("tidemark_unpark", "es_unpark($1::text, $2::bigint, $3::boolean)");
+    // What these change is a lease, which the next call renews or finds.
+    fetch = {"tidemark_fetch", "SELECT " + std::string(EVENT_COLUMNS) + ", partition, fence, redelivered FROM " + in +
+                                   "es_fetch($1::text, $2::text, $3::bigint, $4::interval, $5::interval)"};
+    claim = {"tidemark_claim", "SELECT partition, fence, checkpoint, lease_until, retry_at FROM " + in +
+                                   "es_claim($1::text, $2::text, $3::interval, $4::boolean)"};
+    release = {"tidemark_release", "SELECT " + in + "es_release($1::text, $2::text)"};
+    parked = {"tidemark_parked",
+              "SELECT stream_id, position, event_type, reason, parked_at, times, held, redelivering "
+              "FROM " +
+                  in + "es_parked($1::text)"};
+    wait_for = {"tidemark_wait_for", "SELECT " + in + "es_wait_for($1::text, $2::bigint, $3::interval)"};
+    status = {
+        "tidemark_subscription_status",
+        "SELECT partition, checkpoint, backlog, backlog_is_exact, oldest_undelivered_at, "
+        "(extract(epoch FROM oldest_undelivered_age) * 1000000)::bigint, consumer, lease_until, fence, is_leased, "
+        "acked_at, failed_at, failed_position, attempts, retry_at, error, parked, partitions, next_partitions "
+        "FROM " +
+            in + "es_subscription_status WHERE subscription = $1::text ORDER BY partition"};
+    partition_of = {"tidemark_partition_of", "SELECT " + in + "es_partition_of($1::text, $2::integer)"};
 }
 
 std::string to_json(std::span<const NewEvent> events) {
@@ -84,6 +117,8 @@ std::string to_json(std::span<const StreamWrite> writes) {
 Parameter nullable(const std::optional<std::string_view>& text) {
     return text ? Parameter(*text) : Parameter(std::nullopt);
 }
+
+Parameter interval(std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; }
 
 std::vector<Parameter> append_parameters(std::string_view stream, std::span<const NewEvent> events,
                                          ExpectedVersion expected, const std::optional<std::string_view>& category) {

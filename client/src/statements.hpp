@@ -16,6 +16,8 @@ struct Statements {
 
     Statement append, append_events, append_streams, read_stream, read_streams, stream_version, read_after,
         safe_position, head_position, lock_stream, any_of_events;
+    Statement create_subscription, drop_subscription, set_partitions, reset_subscription, fetch, claim, release, ack,
+        fail, park, parked, unpark, wait_for, status, partition_of;
 };
 
 // The JSON of events, and of writes, as the append functions take them.
@@ -26,6 +28,7 @@ std::string to_json(std::span<const StreamWrite> writes);
 std::vector<Parameter> append_parameters(std::string_view stream, std::span<const NewEvent> events,
                                          ExpectedVersion expected, const std::optional<std::string_view>& category);
 Parameter nullable(const std::optional<std::string_view>& text);
+Parameter interval(std::chrono::milliseconds time);
 
 std::vector<Event> to_events(const PGresult* result);
 AppendResult to_append_result(const PGresult* result, int row);

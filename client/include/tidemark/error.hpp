@@ -72,7 +72,8 @@ class wrong_expected_version : public server_error {
     std::vector<VersionConflict> conflicts_;
 };
 
-// TM004: another consumer has the lease; what was to be done under it has not been done.
+// TM004: the fence is out of date, as another consumer has taken over, or what was delivered is acknowledged already;
+// what was to be done under it has not been done.
 class lease_lost : public server_error {
   public:
     using server_error::server_error;

@@ -2,6 +2,7 @@
 // Transaction. Every call is one SQL call of the extension, and promises what that promises.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
@@ -23,6 +24,7 @@ namespace tidemark {
 namespace detail {
 class Session;
 }
+class Subscription;
 
 // The answer to an append where a conflict is nothing exceptional: results, or the expectations that failed.
 template <typename Result>
@@ -109,11 +111,15 @@ class Operations {
     // The log after a position, in order, up to the safe position of the moment; fetched in pages while it is iterated
     // over. Whoever goes on from the position of the last event misses none.
     Events read_after(std::int64_t position = 0, EventFilter filter = {});
-    // One page of it.
-    std::vector<Event> read_page(std::int64_t after, std::int64_t max_count, const EventFilter& filter = {});
+    // One page of it. Where there is nothing yet it waits that long, at most a minute, for an event to come.
+    std::vector<Event> read_page(std::int64_t after, std::int64_t max_count, const EventFilter& filter = {},
+                                 std::chrono::milliseconds wait = {});
 
     std::int64_t safe_position();
     std::int64_t head_position();
+
+    // The subscription of that name; see subscription.hpp.
+    Subscription subscription(std::string name);
 
     // A statement of one's own, one at a time, its parameters bound to $1, $2, … It may do anything but begin or end a
     // transaction. Outside of one it throws commit_in_doubt where the connection is lost before the answer.
@@ -139,6 +145,7 @@ class Operations {
     virtual detail::Session& session() = 0;
 
   private:
+    friend class Subscription;
     std::vector<Event> read_stream_page(std::string_view stream, std::optional<std::int64_t> from_version,
                                         std::int64_t max_count, bool backward);
 };

@@ -11,6 +11,8 @@
 #include <tidemark/pipeline.hpp>
 #include <tidemark/pool.hpp>
 #include <tidemark/rows.hpp>
+#include <tidemark/subscription.hpp>
+#include <tidemark/subscription_runner.hpp>
 #include <tidemark/transaction.hpp>
 #include <tidemark/typed.hpp>
 #include <tidemark/uuid.hpp>
