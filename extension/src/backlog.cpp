@@ -16,22 +16,6 @@ namespace {
 constexpr int64 MOST_COUNTED = 1000;
 constexpr int64 MOST_VISITED = 100000;
 
-// Stops at the first undelivered event.
-class FirstUndelivered : public EventVisitor {
-  public:
-    explicit FirstUndelivered(const Undelivered& undelivered) : undelivered(undelivered) {}
-
-    bool visit(TupleTableSlot* event) override {
-        found = undelivered.partition_of_event(event) >= 0;
-        return !found;
-    }
-
-    bool found = false;
-
-  private:
-    const Undelivered& undelivered;
-};
-
 // Counts the undelivered events of each partition, up to MOST_COUNTED.
 class Backlog : public EventVisitor {
   public:

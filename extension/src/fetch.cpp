@@ -140,7 +140,7 @@ class Fetch {
         : tables(tables), events(events), head(head), request(request), batch(events, sink, request.max_count) {}
 
     // Looks once, and whether that is the answer.
-    bool look();
+    bool look(const Scratch& scratch);
     WaitGroup group() const { return waits_for; }
     // Whether there is something to do that was locked, perhaps by a transaction that has already woken us.
     bool is_busy() const { return busy; }
@@ -150,6 +150,9 @@ class Fetch {
     void note_progress();
 
   private:
+    bool look_at_everything();
+    bool is_nothing_new();
+    void set_group();
     void begin_read();
     void redeliver(std::span<const ParkedStream> parked);
     bool note_progress(int32 number);
@@ -166,12 +169,13 @@ class Fetch {
     bool written = false, busy = false;
     WaitGroup waits_for = WaitGroup::everything();
     Searched searched;
+    int64 look_fully_at = 0;
 
-    // Of one look:
+    // Of one look at everything:
     SafeRead read;
     Subscription subscription;
     std::span<const Partition> partitions;
-    const Undelivered* undelivered;  // null where nothing was looked through
+    const Undelivered* undelivered = nullptr;  // null where nothing was looked through
 };
 
 // Sees to the leases, and takes the snapshot that everything is read under.
@@ -187,11 +191,41 @@ void Fetch::begin_read() {
     }
 }
 
-bool Fetch::look() {
-    begin_read();
+bool Fetch::look(const Scratch& scratch) {
+    if (is_nothing_new()) return false;
+    scratch.reset();
+    look_fully_at = clock_milliseconds() + LOOK_AGAIN;
+    return look_at_everything();
+}
+
+// Most of what wakes a waiting consumer brings events for others. To find that out, what it knew of its partitions a
+// moment ago will do.
+bool Fetch::is_nothing_new() {
+    if (undelivered == nullptr || busy || clock_milliseconds() >= look_fully_at) return false;
+    read = begin_safe_read(head, "es_fetch()");
+    set_group();
+    const int64 upto = std::min(read.position, subscription.barrier);
+    FirstUndelivered first(*undelivered);
+    const bool has_moved = upto > searched.reached;
+    if (has_moved) {
+        ScanBudget budget = {ROWS_BEFORE_FIRST};
+        const int64 reached = scan_log(events, subscription.filter, searched.reached, upto, budget, first);
+        searched.reached = first.found ? reached - 1 : reached;
+        searched.visited += budget.visited;
+    }
+    read.end();
+    return has_moved && !first.found;
+}
+
+void Fetch::set_group() {
     waits_for = subscription.filter.by_category && !read.is_held_back()
                     ? WaitGroup::category(subscription.filter.category)
                     : WaitGroup::everything();
+}
+
+bool Fetch::look_at_everything() {
+    begin_read();
+    set_group();
     const auto parked = parked_streams(tables, request.subscription);
     redeliver(parked);
     undelivered = nullptr;
@@ -308,10 +342,8 @@ TIDEMARK_FUNCTION(tidemark_fetch) {
         Waiter waiter(wait);
         const Scratch scratch;
         bool answered;
-        do {
-            scratch.reset();
-            answered = fetch.look();
-        } while (!answered && waiter.sleep(fetch.group(), fetch.is_busy()));
+        do answered = fetch.look(scratch);
+        while (!answered && waiter.sleep(fetch.group(), fetch.is_busy()));
         waiter.leave();
         if (!answered) fetch.refuse_if_held_by_another();
         fetch.note_progress();

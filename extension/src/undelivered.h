@@ -47,4 +47,20 @@ class Undelivered {
     const std::span<const ParkedStream> parked;
 };
 
+// Stops at the first undelivered event.
+class FirstUndelivered : public EventVisitor {
+  public:
+    explicit FirstUndelivered(const Undelivered& undelivered) : undelivered(undelivered) {}
+
+    bool visit(TupleTableSlot* event) override {
+        found = undelivered.partition_of_event(event) >= 0;
+        return !found;
+    }
+
+    bool found = false;
+
+  private:
+    const Undelivered& undelivered;
+};
+
 }  // namespace tidemark

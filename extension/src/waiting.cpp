@@ -17,16 +17,13 @@ namespace tidemark {
 
 namespace {
 
-constexpr int64 LOOK_AGAIN = 250;     // milliseconds
 constexpr int64 REPLAY_INTERVAL = 4;  // milliseconds
 
-// Of a clock that is never set back.
 int64 clock_microseconds() {
     instr_time now;
     INSTR_TIME_SET_CURRENT(now);
     return static_cast<int64>(INSTR_TIME_GET_MICROSEC(now));
 }
-int64 clock_milliseconds() { return clock_microseconds() / 1000; }
 
 LOCKTAG members(WaitGroup group) { return lock_tag(LockKind::WAITERS, group.key); }
 LOCKTAG leader(WaitGroup group) { return lock_tag(LockKind::LEADING_WAITER, group.key); }
@@ -112,6 +109,8 @@ void at_end(XactEvent event, void*) {
 }
 
 }  // namespace
+
+int64 clock_milliseconds() { return clock_microseconds() / 1000; }
 
 WaitGroup WaitGroup::category(std::string_view name) { return {lock_key(name, 1)}; }
 WaitGroup WaitGroup::progress(std::string_view subscription) { return {lock_key(subscription, 2)}; }

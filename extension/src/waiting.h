@@ -65,6 +65,12 @@ class Waiter {
 // Longer waits inside a statement would hold back the cluster's VACUUM: the statement's snapshot stays.
 constexpr int64 LONGEST_WAIT = 60 * 1000;
 
+// How long a waiter can go without looking at everything that it depends on: what wakes it tells only of the log.
+constexpr int64 LOOK_AGAIN = 250;  // milliseconds
+
+// Of a clock that is never set back.
+int64 clock_milliseconds();
+
 // Just sleeps. Interruptible.
 void pause_for(int64 milliseconds);
 
