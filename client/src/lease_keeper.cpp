@@ -15,8 +15,8 @@ LeaseKeeper::LeaseKeeper(ConnectionOptions options, std::string subscription, st
       lease_(lease),
       thread_([this, options = std::move(options)](std::stop_token stop) { keep(std::move(stop), options); }) {}
 
-// Renews in time, as fetch() leaves half of a lease at least. A renewal that fails is tried again; whether the lease was
-// lost over it, the acknowledgement tells.
+// Renews in time, as fetch() leaves half of a lease at least. A renewal that fails is tried again; whether the lease
+// was lost over it, the acknowledgement tells.
 void LeaseKeeper::keep(std::stop_token stop, ConnectionOptions options) const {
     options.timeout = options.connect_timeout = lease_;
     options.on_notice = {};  // it is not made to be called by two threads

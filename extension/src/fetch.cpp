@@ -99,8 +99,8 @@ class Batch : public EventVisitor {
     ScanBudget* budget = nullptr;
 };
 
-// What one call has looked through without finding anything, so that it does not do so each time it wakes. That holds as
-// long as the partitions that it reads are as they were.
+// What one call has looked through without finding anything, so that it does not do so each time it wakes. That holds
+// as long as the partitions that it reads are as they were.
 class Searched {
   public:
     // Where to look from now.

@@ -6,12 +6,12 @@
 // one process a group, however many wait. NOTIFY would do without any of this, but takes a lock of the whole cluster
 // until the commit is over.
 //
-// So no wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction is
-// visible first, then asks for leaders. So either it finds the leader, or that looks when the commit can be seen. A
-// leader that leaves wakes another waiter, which takes its place; a commit that finds no leader in between wakes all of
-// the group. Whatever else goes wrong, as a leader that is killed, or a COMMIT PREPARED, which runs in a session that
-// knows nothing of us: waiters look again every 250 ms. On a standby commits come by replay, which wakes nobody; there
-// they look at how far it has come, every few milliseconds.
+// So no wake-up is lost: a waiter takes its locks first, then looks for what it waits for, then sleeps; a transaction
+// is visible first, then asks for leaders. So either it finds the leader, or that looks when the commit can be seen. A
+// leader that leaves wakes another waiter, which takes its place; a commit that finds no leader in between wakes all
+// of the group. Whatever else goes wrong, as a leader that is killed, or a COMMIT PREPARED, which runs in a session
+// that knows nothing of us: waiters look again every 250 ms. On a standby commits come by replay, which wakes nobody;
+// there they look at how far it has come, every few milliseconds.
 #pragma once
 
 #include "pg_compat.h"

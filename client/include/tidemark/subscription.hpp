@@ -1,5 +1,5 @@
-// Subscriptions: named cursors over the log that the server keeps, each with one partition or more, and the leases under
-// which consumers move them on. SubscriptionRunner has the loop that most consumers want.
+// Subscriptions: named cursors over the log that the server keeps, each with one partition or more, and the leases
+// under which consumers move them on. SubscriptionRunner has the loop that most consumers want.
 #pragma once
 
 #include <chrono>
@@ -101,10 +101,10 @@ struct PartitionStatus {
 };
 
 // A subscription, by its name; whether there is one is seen by its calls, which throw server_error with TM005 where
-// there is none. Comes from Connection::subscription() or Transaction::subscription(), and is used on that connection or
-// in that transaction, which must live as long. Every call is one SQL call, and promises what that promises. On a
-// connection those that change something throw commit_in_doubt where the answer is lost; status(), or the next fetch(),
-// tells what became of them.
+// there is none. Comes from Connection::subscription() or Transaction::subscription(), and is used on that connection
+// or in that transaction, which must live as long. Every call is one SQL call, and promises what that promises. On a
+// connection those that change something throw commit_in_doubt where the answer is lost; status(), or the next
+// fetch(), tells what became of them.
 class Subscription {
   public:
     Subscription(Operations& log, std::string name) : log_(&log), name_(std::move(name)) {}
@@ -145,8 +145,8 @@ class Subscription {
     // event.
     int fail(std::int64_t position, std::int64_t fence, std::string_view error,
              std::optional<std::chrono::milliseconds> retry_after = {});
-    // As ack(), but the event is set aside, and later ones of its stream are held behind it. Returns the partition's new
-    // fence: what else was delivered is void, fetch again.
+    // As ack(), but the event is set aside, and later ones of its stream are held behind it. Returns the partition's
+    // new fence: what else was delivered is void, fetch again.
     std::int64_t park(std::int64_t position, std::int64_t fence, std::optional<std::string_view> reason = {});
 
     std::vector<ParkedEvent> parked();

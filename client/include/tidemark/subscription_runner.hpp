@@ -22,16 +22,16 @@ namespace detail {
 class Consumer;
 }
 
-// What becomes of an event at which its handler throws, when it is handed over alone: it is handled again so many times,
-// and then, or at once, the runner stops, or sets the event aside and goes on.
+// What becomes of an event at which its handler throws, when it is handed over alone: it is handled again so many
+// times, and then, or at once, the runner stops, or sets the event aside and goes on.
 struct ErrorStrategy {
     enum class Last { stop, park };
     static constexpr int FOR_EVER = std::numeric_limits<int>::max();
 
     Last last = Last::stop;
     int retries = 0;
-    // Before the first retry; doubled before each further one. The server keeps count and time, so that they outlive the
-    // runner; the subscription's other partitions go on meanwhile.
+    // Before the first retry; doubled before each further one. The server keeps count and time, so that they outlive
+    // the runner; the subscription's other partitions go on meanwhile.
     std::chrono::milliseconds first_delay{1'000};
     std::chrono::milliseconds max_delay{300'000};
 };
@@ -68,7 +68,8 @@ struct RunnerOptions {
     // Before it connects again; doubled each time that it could not.
     std::chrono::milliseconds reconnect_first_delay{100};
     std::chrono::milliseconds reconnect_max_delay{10'000};
-    // Called by the runner's thread after every batch, failure, lost lease and lost connection. What it throws is dropped.
+    // Called by the runner's thread after every batch, failure, lost lease and lost connection. What it throws is
+    // dropped.
     std::function<void(const RunnerMetrics&)> on_metrics{};
 };
 
@@ -80,14 +81,15 @@ struct RunnerOptions {
 //     [](const Event& event) { … }
 //     [](std::span<const Event> events) { … }
 //
-// With a transaction, events are acknowledged in it when the handler returns: what the handler does by it happens exactly
-// once. A batch is one transaction. Without, events are acknowledged after the handler has returned, so after a crash or
-// a lost lease some are handled again: at least once.
+// With a transaction, events are acknowledged in it when the handler returns: what the handler does by it happens
+// exactly once. A batch is one transaction. Without, events are acknowledged after the handler has returned, so after
+// a crash or a lost lease some are handled again: at least once.
 //
-// A handler that throws has failed. A batch that fails is handed over again event by event, so that ErrorStrategy meets
-// the one event that is to blame. What fails by a conflict with others (TM001, serialization, deadlock) is tried thrice
-// more at once. Lost connections and servers that restart or fail over are waited for; where conninfo has several hosts,
-// add target_session_attrs=read-write. A lease that is lost drops the batch: whoever has it now goes on.
+// A handler that throws has failed. A batch that fails is handed over again event by event, so that ErrorStrategy
+// meets the one event that is to blame. What fails by a conflict with others (TM001, serialization, deadlock) is tried
+// thrice more at once. Lost connections and servers that restart or fail over are waited for; where conninfo has
+// several hosts, add target_session_attrs=read-write. A lease that is lost drops the batch: whoever has it now goes
+// on.
 //
 // For one thread at a time. Subscriptions with several partitions are shared out among their consumers: run as many.
 class SubscriptionRunner {
@@ -117,9 +119,9 @@ class SubscriptionRunner {
         check();
     }
 
-    // Runs until the token is triggered; finishes then what the handler has been given, and gives the leases back. Throws
-    // what the handler threw, where the strategy is to stop, and server_error for what no waiting mends: no such
-    // subscription (TM005), no rights, …
+    // Runs until the token is triggered; finishes then what the handler has been given, and gives the leases back.
+    // Throws what the handler threw, where the strategy is to stop, and server_error for what no waiting mends: no
+    // such subscription (TM005), no rights, …
     RunnerMetrics run(std::stop_token stop);
 
     bool is_exactly_once() const { return exactly_once_; }
