@@ -228,6 +228,8 @@ TEST_CASE("What is unparked is acknowledged without a transaction, too, each eve
     is_mended = true;
     CHECK(fixture.all.unpark(2));
     CHECK(eventually([&] { return fixture.all.parked().empty(); }));
+    // What had not come up to be held comes in the ordinary way now.
+    fixture.all.wait_for(5, 20s);
     CHECK(running.stop().events == 5);
     CHECK(seen.positions() == Positions{1, 2, 3, 4, 5});
 }
