@@ -61,6 +61,7 @@ TIDEMARK_FUNCTION(tidemark_set_partitions) {
                 least = std::min(least, partition.checkpoint());
                 most = std::max(most, partition.checkpoint());
                 partition.note_empty(0, 0);  // which could lead beyond the barrier
+                partition.clear_failure();   // whose pause, before an event beyond it, would keep all others waiting
                 partition.raise_fence();
                 tables.partition_rows.update(&partition.row);
             }
