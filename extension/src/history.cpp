@@ -42,9 +42,12 @@ bool is_unbroken(const LogTables& tables, const HeadCopy& copy) {
     return copy.timeline == GetWALInsertionTimeLine() && has_marker(tables);
 }
 
+// Rises with every microsecond, so that of two copies of one log the one that leaps later leaps beyond what the other
+// has handed out meanwhile.
 int64 positions_by_clock() {
-    constexpr int64 SECONDS_2000_TO_2020 = int64(7305) * SECS_PER_DAY;
-    return (GetCurrentTimestamp() / USECS_PER_SEC - SECONDS_2000_TO_2020) * POSITIONS_PER_SECOND;
+    constexpr int64 MICROSECONDS_2000_TO_2020 = int64(7305) * USECS_PER_DAY;
+    const int64 time = GetCurrentTimestamp() - MICROSECONDS_2000_TO_2020;
+    return time / USECS_PER_SEC * POSITIONS_PER_SECOND + time % USECS_PER_SEC * POSITIONS_PER_SECOND / USECS_PER_SEC;
 }
 
 // A log that nobody can have read anything of yet: it begins at position 1.

@@ -81,7 +81,7 @@ $session->query_safe('DROP EXTENSION tidemark');
 is($node->safe_psql('again', "SELECT count(*) FROM pg_class WHERE relname LIKE 'es\\_%'"),
     0, 'dropping the extension leaves no table');
 is($node->safe_psql('again', "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tidemark\\_%'"),
-    3, 'dropping the extension leaves the roles, which other databases may use');
+    4, 'dropping the extension leaves the roles, which other databases may use');
 $session->query_safe('CREATE EXTENSION tidemark');
 is($session->query_safe($use), "1\n2", 'the session that installed it again appends to the new log');
 is($other->query_safe($use),   "3\n4", 'a session that had the old one in its caches appends to the new log');
