@@ -3,6 +3,7 @@
 CREATE EXTENSION tidemark;
 CREATE TABLE plain (LIKE es_events INCLUDING ALL);
 CREATE SEQUENCE plain_position;
+CREATE SEQUENCE base;  -- for streams that no call has used yet
 
 -- About 300 bytes of order and 90 of metadata.
 CREATE TABLE payload AS SELECT
