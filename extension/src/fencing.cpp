@@ -109,10 +109,4 @@ Subscription lock_subscription(const SubscriptionTables& tables, std::string_vie
 WholeSubscription::WholeSubscription(const SubscriptionTables& tables, std::string_view name)
     : subscription(lock_subscription(tables, name)), partitions(tables.partitions(subscription)) {}
 
-void wake_consumers(const Subscription& subscription) {
-    wake_at_end(WaitGroup::everything());
-    wake_at_end(WaitGroup::progress(subscription.name));
-    if (subscription.filter.by_category) wake_at_end(WaitGroup::category(subscription.filter.category));
-}
-
 }  // namespace tidemark

@@ -42,7 +42,4 @@ struct WholeSubscription {
     std::span<Partition> partitions;
 };
 
-// When the transaction commits, wakes those who wait for events of the subscription, for a part in it, or for it.
-void wake_consumers(const Subscription& subscription);
-
 }  // namespace tidemark

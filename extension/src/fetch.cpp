@@ -1,5 +1,4 @@
-// es_fetch, es_claim and es_release: what consumers call to get events.
-#include "fencing.h"
+// es_fetch: what a consumer gets.
 #include "guard.h"
 #include "leases.h"
 #include "locks.h"
@@ -27,10 +26,6 @@ constexpr int64 ROWS_WORTH_NOTING = 1000;
 // A look at the versions before and after an event tells whether its stream is in order, which it cannot fail to be. A
 // batch from the past has many events, so only its beginning is looked at, where a checkpoint could lie in between.
 constexpr int64 EVENTS_CHECKED = 16;
-
-struct Request : LeaseRequest {
-    int64 max_count;
-};
 
 // The events that one call returns, all of one partition.
 class Batch : public EventVisitor {
@@ -136,8 +131,9 @@ class Searched {
 // One call of es_fetch.
 class Fetch {
   public:
-    Fetch(const SubscriptionTables& tables, Relation events, Relation head, const Request& request, EventSink& sink)
-        : tables(tables), events(events), head(head), request(request), batch(events, sink, request.max_count) {}
+    Fetch(const SubscriptionTables& tables, Relation events, Relation head, const LeaseRequest& request,
+          EventSink& sink, int64 max_count)
+        : tables(tables), events(events), head(head), request(request), batch(events, sink, max_count) {}
 
     // Looks once, and whether that is the answer.
     bool look(const Scratch& scratch);
@@ -152,7 +148,6 @@ class Fetch {
   private:
     bool look_at_everything();
     bool is_nothing_new();
-    void set_group();
     void begin_read();
     void redeliver(std::span<const ParkedStream> parked);
     bool note_progress(int32 number);
@@ -163,7 +158,7 @@ class Fetch {
 
     const SubscriptionTables& tables;
     const Relation events, head;
-    const Request& request;
+    const LeaseRequest& request;
     Batch batch;
     const bool read_only = RecoveryInProgress();
     bool written = false, busy = false;
@@ -203,7 +198,7 @@ bool Fetch::look(const Scratch& scratch) {
 bool Fetch::is_nothing_new() {
     if (undelivered == nullptr || busy || clock_milliseconds() >= look_fully_at) return false;
     read = begin_safe_read(head, "es_fetch()");
-    set_group();
+    waits_for = group_to_wait_in(subscription.filter, read);
     const int64 upto = std::min(read.position, subscription.barrier);
     FirstUndelivered first(*undelivered);
     const bool has_moved = upto > searched.reached;
@@ -217,15 +212,9 @@ bool Fetch::is_nothing_new() {
     return has_moved && !first.found;
 }
 
-void Fetch::set_group() {
-    waits_for = subscription.filter.by_category && !read.is_held_back()
-                    ? WaitGroup::category(subscription.filter.category)
-                    : WaitGroup::everything();
-}
-
 bool Fetch::look_at_everything() {
     begin_read();
-    set_group();
+    waits_for = group_to_wait_in(subscription.filter, read);
     const auto parked = parked_streams(tables, request.subscription);
     redeliver(parked);
     undelivered = nullptr;
@@ -310,25 +299,15 @@ void Fetch::refuse_if_held_by_another() const {
     snapshot.end();
 }
 
-Request request_arguments(FunctionCallInfo fcinfo, int lease) {
-    Request request = {};
-    request.subscription = name_argument(fcinfo, 0, "subscription name");
-    request.consumer = name_argument(fcinfo, 1, "consumer name");
-    request.lease = milliseconds_argument(fcinfo, lease, "lease", 1, LONGEST_LEASE);
-    request.rebalances = true;
-    return request;
-}
-
 }  // namespace
 
 // es_fetch(name, consumer, max_count, wait, lease) → setof (columns of es_events, partition, fence, redelivered)
 TIDEMARK_FUNCTION(tidemark_fetch) {
     return pg_call([&] {
         if (!RecoveryInProgress()) require_read_write("es_fetch()");
-        Request request = request_arguments(fcinfo, 4);
-        request.renewal = Renewal::WHEN_DUE;
-        request.max_count = max_count_argument(fcinfo, 2);
-        if (request.max_count == 0)
+        const LeaseRequest request = lease_request(fcinfo, 4);
+        const int64 max_count = max_count_argument(fcinfo, 2);
+        if (max_count == 0)
             throw bad_argument("max_count must not be 0", "No event could be returned.", "Give 1 or more.");
         const int64 wait = wait_argument(fcinfo, 3);
 
@@ -338,7 +317,7 @@ TIDEMARK_FUNCTION(tidemark_fetch) {
         if (wait > 0) refuse_wait_for_oneself(head, "es_fetch()");
         const SubscriptionTables tables(log, RecoveryInProgress() ? AccessShareLock : RowExclusiveLock);
         EventSink sink(fcinfo, events, METADATA);
-        Fetch fetch(tables, events, head, request, sink);
+        Fetch fetch(tables, events, head, request, sink, max_count);
         Waiter waiter(wait);
         const Scratch scratch;
         bool answered;
@@ -352,47 +331,6 @@ TIDEMARK_FUNCTION(tidemark_fetch) {
         table_close(head, NoLock);
         table_close(events, NoLock);
         return Datum(0);
-    });
-}
-
-// es_claim(name, consumer, lease, rebalance) → setof (partition, fence, checkpoint, lease_until, retry_at)
-TIDEMARK_FUNCTION(tidemark_claim) {
-    return pg_call([&] {
-        require_read_write("es_claim()");
-        Request request = request_arguments(fcinfo, 2);
-        request.renewal = Renewal::NOW;
-        refuse_null(fcinfo, 3, "rebalance", "Leave it out to take and give partitions.");
-        request.rebalances = PG_GETARG_BOOL(3);
-        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
-        see_to_leases(tables, request);
-
-        InitMaterializedSRF(fcinfo, 0);
-        const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
-        const SnapshotScope snapshot;
-        for (const Partition& partition : tables.partitions(tables.subscription(request.subscription))) {
-            if (!partition.is_leased_to(request.consumer, GetCurrentTimestamp())) continue;
-            Datum values[] = {Int32GetDatum(partition.number()), Int64GetDatum(partition.fence()),
-                              Int64GetDatum(partition.checkpoint()), TimestampTzGetDatum(partition.lease_until()),
-                              partition.row.value(partition::RETRY_AT).value};
-            bool nulls[] = {false, false, false, false, partition.row.is_null(partition::RETRY_AT)};
-            tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-        }
-        snapshot.end();
-        tables.close();
-        return Datum(0);
-    });
-}
-
-// es_release(name, consumer) → how many partitions
-TIDEMARK_FUNCTION(tidemark_release) {
-    return pg_call([&] {
-        require_read_write("es_release()");
-        const std::string_view name = name_argument(fcinfo, 0, "subscription name");
-        const std::string_view consumer = name_argument(fcinfo, 1, "consumer name");
-        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
-        const int32 released = release_leases(tables, name, consumer);
-        tables.close();
-        return Int32GetDatum(released);
     });
 }
 

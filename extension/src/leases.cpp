@@ -1,6 +1,5 @@
 #include "leases.h"
 
-#include "fencing.h"
 #include "guard.h"
 #include "locks.h"
 #include "partitioning.h"
@@ -39,8 +38,7 @@ struct Members {
 constexpr int64 LONGEST_IN_LINE = 5000;  // milliseconds
 
 bool is_due(TimestampTz until, int64 milliseconds, const LeaseRequest& request, TimestampTz now) {
-    return request.renewal == Renewal::NOW ||
-           (request.renewal == Renewal::WHEN_DUE && until - now < milliseconds * 1000 / 2);
+    return request.renews_now || until - now < milliseconds * 1000 / 2;
 }
 
 int64 time_in_line(const LeaseRequest& request) { return std::min(request.lease, LONGEST_IN_LINE); }
@@ -57,7 +55,7 @@ int32 fair_share(Members members, std::string_view consumer, int32 partitions) {
     return partitions / members.count + (rank < partitions % members.count ? 1 : 0);
 }
 
-// Those who stand in line. `until` is till when the consumer itself does, if it does.
+// Those who stand in line.
 template <typename Each>
 void for_each_in_line(const SubscriptionTables& tables, std::string_view subscription, Each each) {
     const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, subscription)};
@@ -116,9 +114,8 @@ LeasePlan plan_leases(const SubscriptionTables& tables, const Subscription& subs
     plan.takes = std::min(std::max(share - mine, 0), free);
     plan.has_too_many = mine > share;
     plan.gives = std::max(mine - share - free, 0);  // others take what is free first
-    plan.joins = mine == 0 && plan.takes == 0 &&
-                 (!came_back ||
-                  (request.renewal != Renewal::NONE && is_due(in_line_until, time_in_line(request), request, now)));
+    plan.joins =
+        mine == 0 && plan.takes == 0 && (!came_back || is_due(in_line_until, time_in_line(request), request, now));
     return plan;
 }
 
@@ -148,7 +145,8 @@ void apply(Change change, Partition& partition, const LeaseRequest& request) {
     partition.row.set_bigint(partition::LEASE_UNTIL, end_of(request.lease));
 }
 
-// Changes up to `most` of the partitions that it applies to, the last ones first. Returns how many.
+// Changes up to `most` of the partitions that it applies to, the last ones first, and passes over those that others are
+// at. Returns how many.
 int32 change_leases(Change change, int32 most, const SubscriptionTables& tables, std::span<const Partition> partitions,
                     const LeaseRequest& request) {
     int32 changed = 0;
@@ -206,73 +204,100 @@ void find_locked(std::span<Partition> partitions, std::string_view subscription)
     }
 }
 
-}  // namespace
+// Takes, gives and stands in line, which only one consumer at a time does. Whether it has written anything.
+bool rebalance(const LeasePlan& plan, const SubscriptionTables& tables, const Subscription& subscription,
+               std::span<const Partition> partitions, const LeaseRequest& request) {
+    if (plan.repartitions) return repartition(tables, subscription);
+    const int32 taken = change_leases(Change::TAKE, plan.takes, tables, partitions, request);
+    const int32 given = change_leases(Change::GIVE, plan.gives, tables, partitions, request);
+    if (plan.joins || taken > 0) change_line(tables, request, plan.joins);
+    // Who stands in line looks again when partitions are given back; who has them, when somebody joins the line.
+    if (given > 0 || plan.joins) wake_consumers(subscription);
+    return taken > 0 || given > 0 || plan.joins;
+}
 
-bool carry_out(const LeasePlan& wanted, const SubscriptionTables& tables, const LeaseRequest& request) {
-    LeasePlan plan = wanted;
-    const bool alone = plan.is_structural() && try_lock(subscription_lock(request.subscription));
+// One round. *again: the next partitions have taken over, and there are leases to be had of them.
+bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request, bool* again) {
+    const LOCKTAG tag = subscription_lock(request.subscription);
+    const bool alone = request.rebalances && try_lock(tag);
     const SnapshotScope snapshot;
     const Subscription subscription = tables.subscription(request.subscription);
     const std::span<Partition> partitions = tables.partitions(subscription);
-    find_locked(partitions, request.subscription);
-    plan = plan_leases(tables, subscription, partitions, request);
-    bool written = false;
-    if (plan.renews) written = change_leases(Change::RENEW, subscription.partitions, tables, partitions, request) > 0;
-    if (alone && plan.repartitions) {
-        written = repartition(tables, subscription) || written;
-    } else if (alone) {
-        const int32 taken = change_leases(Change::TAKE, plan.takes, tables, partitions, request);
-        const int32 given = change_leases(Change::GIVE, plan.gives, tables, partitions, request);
-        if (plan.joins || taken > 0) change_line(tables, request, plan.joins);
-        // Who stands in line looks again when partitions are given back; who has them, when somebody joins the line.
-        if (given > 0 || plan.joins) wake_consumers(subscription);
-        written = written || taken > 0 || given > 0 || plan.joins;
-    }
+    if (alone) find_locked(partitions, request.subscription);
+    const LeasePlan plan = plan_leases(tables, subscription, partitions, request);
+    const bool renewed =
+        plan.renews && change_leases(Change::RENEW, subscription.partitions, tables, partitions, request) > 0;
+    const bool rebalanced = alone && rebalance(plan, tables, subscription, partitions, request);
+    if (alone && !rebalanced) unlock(tag);
     snapshot.end();
-    if (alone && !written) unlock(subscription_lock(request.subscription));
-    return written;
+    *again = rebalanced && plan.repartitions;
+    return renewed || rebalanced;
 }
+
+}  // namespace
 
 bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request) {
-    bool written = false;
-    // Twice where the first has made the next partitions take over.
-    for (int round = 0; round < 2; round++) {
-        const SnapshotScope snapshot;
-        const Subscription subscription = tables.subscription(request.subscription);
-        const LeasePlan plan = plan_leases(tables, subscription, tables.partitions(subscription), request);
-        snapshot.end();
-        if (plan.is_empty() || !carry_out(plan, tables, request)) break;
-        written = true;
-        if (!plan.repartitions) break;
-    }
+    bool written = false, again = true;
+    while (again) written = see_to_leases(tables, request, &again) || written;
     return written;
 }
 
-int32 release_leases(const SubscriptionTables& tables, std::string_view name, std::string_view consumer) {
-    const SnapshotScope snapshot;
-    const Subscription subscription = tables.subscription(name);
-    const LeaseRequest request = {name, consumer, 0, Renewal::NONE, true};
-    int32 released = 0;
-    for (const Partition& seen : tables.partitions(subscription)) {
-        if (!applies(Change::GIVE, seen, request)) continue;
-        lock(partition_lock(name, seen.number()));
-        const SnapshotScope now;
-        StateRow row;
-        const bool exists = tables.find_partition(name, seen.number(), &row);
-        Partition partition(row);
-        if (exists && applies(Change::GIVE, partition, request)) {
-            apply(Change::GIVE, partition, request);
-            tables.partition_rows.update(&partition.row);
-            released++;
+LeaseRequest lease_request(FunctionCallInfo fcinfo, int lease) {
+    return {name_argument(fcinfo, 0, "subscription name"), name_argument(fcinfo, 1, "consumer name"),
+            milliseconds_argument(fcinfo, lease, "lease", 1, LONGEST_LEASE), false, true};
+}
+
+// es_claim(name, consumer, lease, rebalance) → setof (partition, fence, checkpoint, lease_until, retry_at)
+TIDEMARK_FUNCTION(tidemark_claim) {
+    return pg_call([&] {
+        require_read_write("es_claim()");
+        LeaseRequest request = lease_request(fcinfo, 2);
+        request.renews_now = true;
+        refuse_null(fcinfo, 3, "rebalance", "Leave it out to take and give partitions.");
+        request.rebalances = PG_GETARG_BOOL(3);
+        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
+        see_to_leases(tables, request);
+
+        InitMaterializedSRF(fcinfo, 0);
+        const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+        const SnapshotScope snapshot;
+        for (const Partition& partition : tables.partitions(tables.subscription(request.subscription))) {
+            if (!partition.is_leased_to(request.consumer, GetCurrentTimestamp())) continue;
+            Datum values[] = {Int32GetDatum(partition.number()), Int64GetDatum(partition.fence()),
+                              Int64GetDatum(partition.checkpoint()), TimestampTzGetDatum(partition.lease_until()),
+                              partition.row.value(partition::RETRY_AT).value};
+            bool nulls[] = {false, false, false, false, partition.row.is_null(partition::RETRY_AT)};
+            tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
         }
-        now.end();
-    }
-    // Not waited for, as those of partitions may be held already, which come after it. Who is not heard of is
-    // forgotten.
-    if (try_lock(subscription_lock(name))) change_line(tables, request, false);
-    wake_consumers(subscription);
-    snapshot.end();
-    return released;
+        snapshot.end();
+        tables.close();
+        return Datum(0);
+    });
+}
+
+// es_release(name, consumer) → how many partitions
+TIDEMARK_FUNCTION(tidemark_release) {
+    return pg_call([&] {
+        require_read_write("es_release()");
+        const LeaseRequest request = {name_argument(fcinfo, 0, "subscription name"),
+                                      name_argument(fcinfo, 1, "consumer name"), 0, false, true};
+        const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
+        const SnapshotScope snapshot;
+        const Subscription subscription = tables.subscription(request.subscription);
+        const std::span<const Partition> partitions = tables.partitions(subscription);
+        // What it is just acknowledging is waited for.
+        for (const Partition& partition : partitions)
+            if (applies(Change::GIVE, partition, request))
+                lock(partition_lock(request.subscription, partition.number()));
+        const int32 released = change_leases(Change::GIVE, subscription.partitions, tables, partitions, request);
+        // Its place in the line is not waited for, as partitions are locked already, which come after that. Who is not
+        // heard of is forgotten.
+        if (try_lock(subscription_lock(request.subscription))) change_line(tables, request, false);
+        wake_consumers(subscription);
+        snapshot.end();
+        tables.close();
+        return Int32GetDatum(released);
+    });
 }
 
 }  // namespace tidemark

@@ -136,4 +136,8 @@ int64 scan_log(Relation events, const EventFilter& filter, int64 after, int64 up
     return progress.enough ? progress.reached : upto;
 }
 
+WaitGroup group_to_wait_in(const EventFilter& filter, const SafeRead& read) {
+    return filter.by_category && !read.is_held_back() ? WaitGroup::category(filter.category) : WaitGroup::everything();
+}
+
 }  // namespace tidemark

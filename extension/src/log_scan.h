@@ -2,6 +2,8 @@
 #pragma once
 
 #include "event_filter.h"
+#include "safe_position.h"
+#include "waiting.h"
 
 namespace tidemark {
 
@@ -26,5 +28,8 @@ struct ScanBudget {
 // has enough or the budget is spent. Returns how far that was: every event up to there that passes has been shown.
 int64 scan_log(Relation events, const EventFilter& filter, int64 after, int64 upto, ScanBudget& budget,
                EventVisitor& visitor);
+
+// Whose commits can bring events that pass the filter, after a read that has found none.
+WaitGroup group_to_wait_in(const EventFilter& filter, const SafeRead& read);
 
 }  // namespace tidemark

@@ -1,9 +1,7 @@
 // es_read_after: the log in position order, up to the safe position, filtered before the limit and served by indexes.
 #include "guard.h"
 #include "log_scan.h"
-#include "safe_position.h"
 #include "scratch.h"
-#include "waiting.h"
 
 namespace tidemark {
 
@@ -46,19 +44,18 @@ TIDEMARK_FUNCTION(tidemark_read_after) {
         if (wait > 0) refuse_wait_for_oneself(head, "es_read_after()");
         EventSink sink(fcinfo, events);
         Page page(sink, max_count);
-        const WaitGroup group = filter.by_category ? WaitGroup::category(filter.category) : WaitGroup::everything();
         Waiter waiter(max_count > 0 ? wait : 0);
-        bool held_back;
+        WaitGroup group = WaitGroup::everything();
         int64 reached = after;
         const Scratch scratch;
         do {
             scratch.reset();
             const SafeRead read = begin_safe_read(head, "es_read_after()");
-            held_back = read.is_held_back();
+            group = group_to_wait_in(filter, read);
             ScanBudget budget;
             if (max_count > 0) reached = scan_log(events, filter, reached, read.position, budget, page);
             read.end();
-        } while (page.is_empty && waiter.sleep(held_back ? WaitGroup::everything() : group));
+        } while (page.is_empty && waiter.sleep(group));
         waiter.leave();
         scratch.end();
         table_close(head, AccessShareLock);

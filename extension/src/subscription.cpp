@@ -2,6 +2,7 @@
 
 #include "guard.h"
 #include "locks.h"
+#include "waiting.h"
 
 #include <algorithm>
 #include <new>
@@ -64,6 +65,12 @@ int32 partitions_argument(FunctionCallInfo fcinfo, int number) {
         throw bad_argument("partitions is out of range", "It is " + std::to_string(partitions) + ".",
                            "Give a number from 1 to " + std::to_string(MOST_PARTITIONS) + ".");
     return partitions;
+}
+
+void wake_consumers(const Subscription& subscription) {
+    wake_at_end(WaitGroup::everything());
+    wake_at_end(WaitGroup::progress(subscription.name));
+    if (subscription.filter.by_category) wake_at_end(WaitGroup::category(subscription.filter.category));
 }
 
 LOCKTAG subscription_lock(std::string_view name) { return lock_tag(LockKind::SUBSCRIPTION, lock_key(name)); }

@@ -99,6 +99,9 @@ struct Partition {
 std::string_view name_argument(FunctionCallInfo fcinfo, int number, const char* what);
 int32 partitions_argument(FunctionCallInfo fcinfo, int number);
 
+// When the transaction commits, wakes those who wait for events of the subscription, for a part in it, or for it.
+void wake_consumers(const Subscription& subscription);
+
 LOCKTAG subscription_lock(std::string_view name);
 LOCKTAG partition_lock(std::string_view name, int32 number);
 

@@ -44,6 +44,13 @@ int set_latches(const LOCKTAG& tag, LOCKMODE mode, int most = INT_MAX) {
     return count;
 }
 
+bool has_members(WaitGroup group) {
+    int count;
+    const LOCKTAG tag = members(group);
+    pfree(GetLockConflicts(&tag, ExclusiveLock, &count));
+    return count > 0;
+}
+
 // When this session's group may be woken again; what is committed until then is seen then. So that commits which bring
 // nothing for most of those who wait do not spend the processor on them.
 int64 next_round = 0;
@@ -51,11 +58,12 @@ constexpr int64 SHORTEST_INTERVAL = 500;      // microseconds
 constexpr int64 INTERVAL_FOR_A_WAITER = 200;  // microseconds
 constexpr int64 LONGEST_INTERVAL = 20000;     // microseconds
 
-void wake_leader(WaitGroup group) {
-    if (set_latches(leader(group), ShareLock) == 0) set_latches(members(group), ExclusiveLock);
-}
 int wake_members(WaitGroup group) { return set_latches(members(group), ExclusiveLock); }
 void wake_one_member(WaitGroup group) { set_latches(members(group), ExclusiveLock, 1); }
+void wake_leader(WaitGroup group) {
+    // One question where nobody waits, as with most commits.
+    if (has_members(group) && set_latches(leader(group), ShareLock) == 0) wake_members(group);
+}
 
 void wait_for_latch(int64 milliseconds) {
     const int event =
