@@ -22,8 +22,8 @@ inline sockaddr_un address_of(const std::string& path) {
 }
 
 inline std::filesystem::path new_folder() {
-    char name[] = "/tmp/socket.XXXXXX";
-    if (!::mkdtemp(name)) throw std::runtime_error("no folder for a socket");
+    std::string name = std::filesystem::temp_directory_path() / "socket.XXXXXX";
+    if (!::mkdtemp(name.data())) throw std::runtime_error("no folder for a socket");
     return name;
 }
 

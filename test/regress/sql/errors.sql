@@ -3,16 +3,8 @@ SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS tidemark CASCADE;
 CREATE EXTENSION tidemark;
 RESET client_min_messages;
-CREATE FUNCTION pg_temp.attempt(statement text, OUT state text, OUT message text, OUT detail text, OUT hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    state := 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-                            detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-END
-$$;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/attempt.sql
 SELECT last_version FROM es_append_events('order-1', '[{"type": "A"}, {"type": "B"}, {"type": "C"}]');
 
 -- Expected versions are numbers, and have names.

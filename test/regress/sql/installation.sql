@@ -11,6 +11,8 @@ SELECT count(*), es_head_position(), es_safe_position() FROM es_events;
 -- pg_dump takes the events and the record of installations along, and neither the log's head nor its marker.
 SELECT dumped::regclass FROM pg_extension, unnest(extconfig) AS dumped WHERE extname = 'tidemark' ORDER BY 1::text;
 SELECT relname, relpersistence FROM pg_class WHERE relname IN ('es_events', 'es_log_head', 'es_log_marker') ORDER BY 1;
+-- The function that made the log's first page is gone.
+SELECT to_regproc('es_create_log');
 -- Changes by hand are refused by triggers that always fire.
 SELECT tgrelid::regclass, tgenabled FROM pg_trigger WHERE tgfoid = 'es_refuse_change()'::regprocedure ORDER BY tgname;
 -- Every function, relation and column of es_events has a comment.

@@ -78,3 +78,11 @@ SELECT last_version FROM es_append('big', 'T', jsonb_build_object('body', repeat
 SELECT length(data ->> 'body'), data ->> 'body' = repeat('0123456789', 5000000) AS same FROM es_read_stream('big');
 SELECT data ->> 'body' = repeat('0123456789', 5000000) AS same FROM es_read_after(0, 1, 'big');
 SELECT * FROM es_verify();
+-- A consumer gets all of them as they are stored.
+SELECT es_create_subscription('payloads');
+SELECT count(*) = (SELECT count(*) FROM es_events) AS complete,
+       bool_and(ROW(e.version, e.recorded_at, e.event_id, e.schema_version, e.stream_id, e.category, e.event_type,
+                    e.data, e.metadata, 0, false)
+                = ROW(f.version, f.recorded_at, f.event_id, f.schema_version, f.stream_id, f.category, f.event_type,
+                      f.data, f.metadata, f.partition, f.redelivered)) AS same
+FROM es_fetch('payloads', 'ann', null) AS f JOIN es_events AS e USING (position);

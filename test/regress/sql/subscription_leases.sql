@@ -4,15 +4,8 @@ SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS tidemark CASCADE;
 CREATE EXTENSION tidemark;
 RESET client_min_messages;
-CREATE FUNCTION pg_temp.attempt(statement text, OUT state text, OUT message text, OUT detail text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    state := 'accepted';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
-END
-$$;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/attempt.sql
 SELECT count(*) FROM generate_series(1, 10) AS n, es_append('order-' || n % 3, 'Placed');
 SELECT es_create_subscription('mails');
 CREATE VIEW pg_temp.lease AS
@@ -21,6 +14,8 @@ SELECT checkpoint, consumer, is_leased FROM pg_temp.lease;
 
 -- The first one that fetches gets it; another one is told who has it, and until when.
 SELECT fence AS ann FROM es_fetch('mails', 'ann', 1) \gset
+-- A number that every language can hold.
+SELECT :ann BETWEEN 1 AND 9007199254740991 AS holds;
 SELECT consumer, is_leased, fence = :ann AS same_fence,
        lease_until - clock_timestamp() BETWEEN interval '20 seconds' AND interval '30 seconds' AS soon
 FROM pg_temp.lease;

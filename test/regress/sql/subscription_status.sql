@@ -79,6 +79,9 @@ SELECT es_fail('all', 1003, :fence, 'twice');
 SELECT es_park('all', 1003, :fence) AS fence \gset
 SELECT (SELECT count(*) FROM pg_temp.failures) AS failures, parked
 FROM es_subscription_status WHERE subscription = 'all';
+-- Of what is said as many whole characters are kept as have 2,000 bytes.
+SELECT es_fail('all', 1005, :fence, '.' || repeat('ü', 1500));
+SELECT octet_length(error), length(error) FROM es_subscription_status WHERE subscription = 'all';
 SELECT es_fail('all', 1005, :fence, 'reset');
 SELECT es_reset_subscription('all', 1002);
 SELECT count(*) FROM pg_temp.failures;

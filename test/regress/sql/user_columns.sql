@@ -42,6 +42,14 @@ SELECT version, tenant, noted_at IS NOT NULL AS noted, ticket, number, colour, s
 FROM es_read_stream('log-1');
 -- Every way of reading has the same columns.
 SELECT count(*) FROM es_events AS e JOIN es_read_stream('log-1') AS s ON s = e JOIN es_read_after() AS a ON a = e;
+-- A consumer gets Tidemark's own columns, and not the user's.
+SELECT es_create_subscription('columns');
+SELECT count(*) = (SELECT count(*) FROM es_events) AS complete,
+       bool_and(ROW(e.version, e.recorded_at, e.event_id, e.schema_version, e.stream_id, e.category, e.event_type,
+                    e.data, e.metadata, 0, false)
+                = ROW(f.version, f.recorded_at, f.event_id, f.schema_version, f.stream_id, f.category, f.event_type,
+                      f.data, f.metadata, f.partition, f.redelivered)) AS same
+FROM es_fetch('columns', 'ann', null) AS f JOIN es_events AS e USING (position);
 -- A default may depend on the session.
 ALTER TABLE es_events ADD who text DEFAULT current_setting('shop.actor', true);
 SET shop.actor = 'anna';

@@ -14,27 +14,10 @@ use Tidemark;
 use Time::HiRes qw(sleep);
 
 my $node = new_log('server', '', allows_streaming => 1);
-my $folder = PostgreSQL::Test::Utils::tempdir_short();
-my $port = PostgreSQL::Test::Cluster::get_free_port();
-
 # Three sessions of the server for all clients of the pool, and one for those of the narrow one.
-append_to_file("$folder/users", qq{"postgres" ""\n});
-append_to_file("$folder/pgbouncer.ini", <<"INI");
-[databases]
-pool = host=@{[$node->host]} port=@{[$node->port]} dbname=postgres user=postgres pool_size=3
-narrow = host=@{[$node->host]} port=@{[$node->port]} dbname=postgres user=postgres pool_size=1
-[pgbouncer]
-pool_mode = transaction
-listen_port = $port
-unix_socket_dir = $folder
-auth_type = trust
-auth_file = $folder/users
-max_client_conn = 100
-server_login_retry = 1
-ignore_startup_parameters = extra_float_digits
-INI
-my $pooler = IPC::Run::start([ 'pgbouncer', '-q', "$folder/pgbouncer.ini" ], '>&', "$folder/log");
-END { local $?; $pooler->kill_kill }
+my $server = 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres user=postgres';
+my ($folder, $port) = start_pooler('postgres',
+    "pool = $server pool_size=3\nnarrow = $server pool_size=1", 'server_login_retry = 1');
 
 sub through
 {

@@ -18,33 +18,13 @@ my $scenario = "$FindBin::RealBin/032_subscription_poolers.json";
 my $drivers = "$FindBin::RealBin/../../client/scenario";
 my $node = new_log('server');
 my $user = $node->safe_psql('postgres', 'SELECT current_user');
-my $folder = PostgreSQL::Test::Utils::tempdir_short();
-my $port = PostgreSQL::Test::Cluster::get_free_port();
 Consumers::provide_node_postgres();
 
 # Three sessions of the server for all clients of a database.
-append_to_file("$folder/users", qq{"$user" ""\n});
-append_to_file("$folder/pgbouncer.ini", <<"INI");
-[databases]
-* = host=@{[$node->host]} port=@{[$node->port]} user=$user pool_size=3
-[pgbouncer]
-pool_mode = transaction
-listen_port = $port
-unix_socket_dir = $folder
-auth_type = trust
-auth_file = $folder/users
-max_client_conn = 100
-server_round_robin = 1
-ignore_startup_parameters = extra_float_digits
-INI
-my $pooler = IPC::Run::start([ 'pgbouncer', '-q', "$folder/pgbouncer.ini" ], '>&', "$folder/log");
-END { local $?; $pooler->kill_kill if $pooler }
+my ($folder, $port) = start_pooler($user,
+    '* = host=' . $node->host . ' port=' . $node->port . " user=$user pool_size=3", 'server_round_robin = 1');
 my $direct = sprintf 'host=%s port=%s user=%s', $node->host, $node->port, $user;
 my $pooled = "host=$folder port=$port user=$user";
-for (1 .. 100) {
-    last if IPC::Run::run([ 'psql', '-XAtqc', 'SELECT', "$pooled dbname=postgres" ], '>&', \my $said);
-    sleep 0.1;
-}
 
 # What a driver prints, but for what differs from run to run.
 sub play

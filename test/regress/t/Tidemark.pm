@@ -6,11 +6,12 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(new_log session outcome append positions fingerprint safe_position head_position blockers
+our @EXPORT = qw(new_log start_pooler session outcome append positions fingerprint safe_position head_position blockers
     head_entries overflow_entries consumer follow kill_server crash leap);
 
 # The least distance of a leap from the last position on disk.
@@ -57,6 +58,38 @@ sub new_log
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
     return $node;
+}
+
+# start_pooler(user, databases, settings): a PgBouncer in transaction mode, which ends with the test; its folder and port.
+# The latter two are lines of its configuration.
+my @poolers;
+END { local $?; $_->kill_kill for @poolers }
+sub start_pooler
+{
+    my ($user, $databases, $settings) = @_;
+    my $folder = PostgreSQL::Test::Utils::tempdir_short();
+    my $port = PostgreSQL::Test::Cluster::get_free_port();
+    append_to_file("$folder/users", qq{"$user" ""\n});
+    append_to_file("$folder/pgbouncer.ini", <<"INI");
+[databases]
+$databases
+[pgbouncer]
+pool_mode = transaction
+listen_port = $port
+unix_socket_dir = $folder
+auth_type = trust
+auth_file = $folder/users
+max_client_conn = 100
+ignore_startup_parameters = extra_float_digits
+$settings
+INI
+    push @poolers, IPC::Run::start([ 'pgbouncer', '-q', "$folder/pgbouncer.ini" ], '>&', "$folder/log");
+    for (1 .. 100)
+    {
+        last if -S "$folder/.s.PGSQL.$port";
+        sleep 0.1;
+    }
+    return ($folder, $port);
 }
 
 # A psql that stays connected; call query_safe() on it.
