@@ -1,0 +1,127 @@
+#include "user_function.h"
+
+#include "errors.h"
+#include "guard.h"
+#include "validate.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "parser/parse_func.h"
+#include "utils/guc.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+char* terminated(std::string_view text) { return pnstrdup(text.data(), text.size()); }
+
+sql_error not_found(std::string_view given, std::initializer_list<Oid> arguments, Oid result, const char* what) {
+    const char* signatures = "";
+    for (const Oid argument : arguments)
+        signatures = psprintf("%s%sfunction(%s) returning %s", signatures, *signatures == '\0' ? "" : ", or ",
+                              format_type_be(argument), format_type_be(result));
+    return {ERRCODE_UNDEFINED_FUNCTION, std::string("there is no such ") + what, "It is " + quoted(given) + ".",
+            std::string("It must be a ") + signatures + "."};
+}
+
+// Of a plain function that returns one value of the type.
+bool fits(Oid function, Oid result) {
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    const auto form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
+    const bool fits = form->prokind == PROKIND_FUNCTION && !form->proretset && form->prorettype == result;
+    ReleaseSysCache(tuple);
+    return fits;
+}
+
+}  // namespace
+
+UserFunction find_user_function(std::string_view given, std::initializer_list<Oid> arguments, Oid result,
+                                const char* what) {
+    UserFunction found = {};
+    int count = 0;
+    const auto consider = [&](Oid function, Oid argument) {
+        if (!OidIsValid(function) || !fits(function, result)) return;
+        found = {function, argument};
+        count++;
+    };
+    if (given.find('(') != std::string_view::npos) {
+        const Oid function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(terminated(given))));
+        for (const Oid argument : arguments)
+            if (get_func_nargs(function) == 1 && function_of_name(qualified_name(function), argument) == function)
+                consider(function, argument);
+    } else {
+        for (const Oid argument : arguments)
+            consider(LookupFuncName(compat::qualified_name_list(terminated(given)), 1, &argument, true), argument);
+    }
+    if (count == 0) throw not_found(given, arguments, result, what);
+    if (count > 1)
+        throw sql_error(ERRCODE_AMBIGUOUS_FUNCTION, std::string("the name of the ") + what + " means several functions",
+                        "It is " + quoted(given) + ".", "Give the type of its argument too, in parentheses.");
+    check_may_call(found.function, GetUserId());
+    return found;
+}
+
+const char* qualified_name(Oid function) {
+    return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
+}
+
+Oid function_of_name(const char* qualified_name, Oid argument) {
+    List* names = compat::qualified_name_list(qualified_name);
+    if (!OidIsValid(LookupExplicitNamespace(strVal(linitial(names)), true))) return InvalidOid;
+    return LookupFuncName(names, 1, &argument, true);
+}
+
+const char* current_role_name() { return GetUserNameFromId(GetUserId(), false); }
+
+const char* search_path_to_keep() {
+    const char* separator = "";
+    StringInfoData path;
+    initStringInfo(&path);
+    List* schemas = NIL;
+    ListCell* cell;
+    SplitIdentifierString(pstrdup(namespace_search_path), ',', &schemas);
+    foreach (cell, schemas) {
+        const auto schema = static_cast<const char*>(lfirst(cell));
+        if (strcmp(schema, "pg_temp") == 0) continue;
+        appendStringInfo(&path, "%s%s", separator, quote_identifier(schema));
+        separator = ", ";
+    }
+    appendStringInfo(&path, "%spg_temp", separator);
+    return path.data;
+}
+
+Oid registrant(const char* role, const char* what) {
+    const Oid oid = get_role_oid(role, true);
+    if (!OidIsValid(oid))
+        throw sql_error(ERRCODE_UNDEFINED_OBJECT, "a role is missing",
+                        std::string("It is ") + quoted(role) + ", with whose rights " + what + " runs.",
+                        "Create the role, or drop what it has registered and register that anew.");
+    return oid;
+}
+
+void check_may_call(Oid function, Oid role) {
+    if (compat::may_execute(function, role)) return;
+    const char* detail =
+        psprintf("Role \"%s\" may not call %s().", GetUserNameFromId(role, false), qualified_name(function));
+    throw sql_error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for a registered function", detail,
+                    "GRANT EXECUTE on it.");
+}
+
+RegistrantScope::RegistrantScope(Oid role, const char* search_path) : guc_level(NewGUCNestLevel()) {
+    GetUserIdAndSecContext(&caller, &caller_context);
+    SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE);
+    set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void RegistrantScope::end() const {
+    AtEOXact_GUC(true, guc_level);
+    SetUserIdAndSecContext(caller, caller_context);
+}
+
+}  // namespace tidemark

@@ -1,0 +1,51 @@
+// Functions of users that Tidemark calls by itself: handlers of projections, upcasters. They run with the rights of who
+// registered them and with the search_path that was set then, whoever it is that appends or reads: as functions that
+// are SECURITY DEFINER and have a search_path of their own.
+#pragma once
+
+#include "pg_compat.h"
+
+#include <initializer_list>
+#include <string_view>
+
+namespace tidemark {
+
+struct UserFunction {
+    Oid function;  // InvalidOid: there is none of that name any more
+    Oid argument;  // the type of its only argument
+};
+
+// The function that a caller names, with or without the type of its argument behind it, by the caller's search_path: of
+// the result type, with one argument of one of the types. Throws 42883 where there is none, 42725 where the name means
+// several, 42501 where the caller may not call it. `what` it is to be goes into the message.
+UserFunction find_user_function(std::string_view given, std::initializer_list<Oid> arguments, Oid result,
+                                const char* what);
+
+// Its schema and name, quoted where need be: what is stored of it; and the function again.
+const char* qualified_name(Oid function);
+Oid function_of_name(const char* qualified_name, Oid argument);
+
+// The name of the current user, and the search_path as it is kept: with pg_temp last, where no caller's temporary
+// tables can come before others.
+const char* current_role_name();
+const char* search_path_to_keep();
+
+// The role of that name. Throws 42704 where it is gone; `what` was registered by it goes into the message.
+Oid registrant(const char* role, const char* what);
+
+// Throws 42501 unless the role may call the function.
+void check_may_call(Oid function, Oid role);
+
+// In which a registered function runs. An error that ends the (sub)transaction ends it too.
+class RegistrantScope {
+  public:
+    RegistrantScope(Oid role, const char* search_path);
+    void end() const;
+
+  private:
+    Oid caller;
+    int caller_context;
+    const int guc_level;
+};
+
+}  // namespace tidemark
