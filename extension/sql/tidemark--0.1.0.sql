@@ -84,6 +84,7 @@ CREATE TABLE @extschema@.es_subscriptions (
     next_partitions integer,
     barrier         bigint,
     created_at      timestamptz NOT NULL,
+    is_projection   boolean     NOT NULL,
     CONSTRAINT es_subscriptions_pkey PRIMARY KEY (name)
 ) USING heap;
 COMMENT ON TABLE @extschema@.es_subscriptions IS
@@ -91,9 +92,10 @@ COMMENT ON TABLE @extschema@.es_subscriptions IS
 COMMENT ON COLUMN @extschema@.es_subscriptions.category IS 'only events of this category; null: of all';
 COMMENT ON COLUMN @extschema@.es_subscriptions.event_types IS 'only events of these types; null: of all';
 COMMENT ON COLUMN @extschema@.es_subscriptions.stream_prefix IS 'only streams whose ids begin so; null: all';
-COMMENT ON COLUMN @extschema@.es_subscriptions.partitions IS 'into how many its streams are divided';
+COMMENT ON COLUMN @extschema@.es_subscriptions.partitions IS 'into how many its streams are divided; 0: it is of a sync projection, which has no checkpoint';
 COMMENT ON COLUMN @extschema@.es_subscriptions.next_partitions IS 'how many there will be, when all have come to the barrier; null: no change is under way';
 COMMENT ON COLUMN @extschema@.es_subscriptions.barrier IS 'no partition is read beyond this position before the change; null: there is none';
+COMMENT ON COLUMN @extschema@.es_subscriptions.is_projection IS 'it has no consumers, but a handler: see es_projections';
 
 CREATE TABLE @extschema@.es_subscription_partitions (
     subscription       text COLLATE "C" NOT NULL,
@@ -150,12 +152,57 @@ COMMENT ON COLUMN @extschema@.es_parked_events.times IS 'how often the stream''s
 
 COMMENT ON COLUMN @extschema@.es_subscription_consumers.came_back IS 'has called more than once: others leave partitions for it';
 
+-- Projections. Known to the library by number, too.
+
+CREATE TABLE @extschema@.es_projections (
+    name               text COLLATE "C" NOT NULL,
+    mode               text COLLATE "C" NOT NULL,
+    handler            text        NOT NULL,
+    takes_batch        boolean     NOT NULL,
+    owner              text        NOT NULL,
+    search_path        text        NOT NULL,
+    on_error           text COLLATE "C" NOT NULL,
+    retries            integer     NOT NULL,
+    retry_milliseconds bigint      NOT NULL,
+    tables             text[]      NOT NULL,
+    created_at         timestamptz NOT NULL,
+    CONSTRAINT es_projections_pkey PRIMARY KEY (name)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_projections IS
+'Handlers that fold events into tables. Which events, is in es_subscriptions; how far they are, in es_projection_status.';
+COMMENT ON COLUMN @extschema@.es_projections.mode IS 'sync: the handler runs in each append; async: behind it';
+COMMENT ON COLUMN @extschema@.es_projections.handler IS 'the function''s name, with its schema';
+COMMENT ON COLUMN @extschema@.es_projections.takes_batch IS 'its argument is an array of events; or one event';
+COMMENT ON COLUMN @extschema@.es_projections.owner IS 'the role that registered it, with whose rights it runs';
+COMMENT ON COLUMN @extschema@.es_projections.search_path IS 'under which it runs';
+COMMENT ON COLUMN @extschema@.es_projections.on_error IS 'what to do when it fails: fail (stop), park (the event) or retry (for ever)';
+COMMENT ON COLUMN @extschema@.es_projections.retries IS 'how often an event is tried again before that';
+COMMENT ON COLUMN @extschema@.es_projections.retry_milliseconds IS 'the pause before the first time, doubled each time, to five minutes at most';
+COMMENT ON COLUMN @extschema@.es_projections.tables IS 'that it writes to, for es_rebuild_projection(); with their schemas';
+
+CREATE TABLE @extschema@.es_projection_rebuilds (
+    projection text COLLATE "C" NOT NULL,
+    pid        integer     NOT NULL,
+    started_at timestamptz NOT NULL,
+    reached_at timestamptz NOT NULL,
+    done       bigint      NOT NULL,
+    total      bigint      NOT NULL,
+    CONSTRAINT es_projection_rebuilds_pkey PRIMARY KEY (projection)
+) USING heap WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.es_projection_rebuilds IS
+'Rebuilds of projections that are under way, and those that were cut off. To be seen by es_projection_status.';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.pid IS 'the process that does it';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.reached_at IS 'when done was counted';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.done IS 'events, so far';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.total IS 'events of the projection in the log when it began';
+
 SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscriptions'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscription_partitions'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscription_consumers'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_parked_events'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_projections'::regclass, ''::text);
 
 CREATE FUNCTION @extschema@.es_create_log() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log';
@@ -425,6 +472,30 @@ CREATE PROCEDURE @extschema@.es_notify(
 COMMENT ON PROCEDURE @extschema@.es_notify(text, interval, interval) IS
 'Sends NOTIFY to the channel, with the safe position, each time that has moved, at most once in min_interval; until it is cancelled, or duration is over. For those who LISTEN, by a session of its own, so that appending costs nothing more.';
 
+-- Projections -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_create_projection(
+    name          text,
+    handler       text,
+    category      text     DEFAULT NULL,
+    event_types   text[]   DEFAULT NULL,
+    stream_prefix text     DEFAULT NULL,
+    mode          text     DEFAULT 'async',
+    start         text     DEFAULT 'beginning',
+    on_error      text     DEFAULT 'fail',
+    retries       integer  DEFAULT 0,
+    retry_delay   interval DEFAULT '1 second',
+    tables        regclass[] DEFAULT '{}')
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_projection';
+COMMENT ON FUNCTION @extschema@.es_create_projection(text, text, text, text[], text, text, text, text, integer, interval, regclass[]) IS
+'Makes a projection: a handler, function(es_events) or function(es_events[]) returning void, is called for the events of one category, of any of the types, of streams whose id begins with the prefix, where given. mode sync: in each append, whose transaction it shares; the log from start on is projected first. mode async: by es_run_projection() or the background worker; on_error says what becomes of an event whose handler fails: fail (stop there), park (set it aside) or retry (for ever); before that it is tried so many retries, with pauses from retry_delay on, doubled each time. tables: those that the handler writes to, for es_rebuild_projection(). The handler runs with the rights and the search_path of the caller, whoever appends. Returns false where the same projection exists; raises 42710 where another of the name does.';
+
+CREATE FUNCTION @extschema@.es_drop_projection(name text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_projection';
+COMMENT ON FUNCTION @extschema@.es_drop_projection(text) IS
+'Removes a projection; its handler and tables stay. A sync one when the appends that are in progress are over. False where there is none.';
+
 -- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
@@ -614,6 +685,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
     @extschema@.es_unpark(text, bigint, boolean), @extschema@.es_wait_for(text, bigint, interval),
     @extschema@.es_subscription_backlog(text),
+    @extschema@.es_create_projection(
+        text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
+    @extschema@.es_drop_projection(text),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
@@ -644,11 +718,14 @@ GRANT EXECUTE ON FUNCTION
     TO tidemark_consumer;
 GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,
-    @extschema@.es_parked_events
+    @extschema@.es_parked_events, @extschema@.es_projections, @extschema@.es_projection_rebuilds
     TO tidemark_admin;
 GRANT EXECUTE ON PROCEDURE @extschema@.es_notify(text, interval, interval) TO tidemark_admin;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),
     @extschema@.es_set_partitions(text, integer), @extschema@.es_unpark(text, bigint, boolean),
+    @extschema@.es_create_projection(
+        text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
+    @extschema@.es_drop_projection(text),
     @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
     TO tidemark_admin;

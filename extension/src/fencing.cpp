@@ -50,7 +50,7 @@ FencedCall::FencedCall(FunctionCallInfo fcinfo, const char* function)
       head(table_open(log_tables(fcinfo).head, AccessShareLock)),
       tables(log_tables(fcinfo), RowExclusiveLock),
       read(read_locked(fcinfo, head, function)),
-      subscription(tables.subscription(name_argument(fcinfo, 0, "subscription name"))),
+      subscription(tables.consumed_subscription(name_argument(fcinfo, 0, "subscription name"))),
       partition(fenced_partition(tables, subscription.name, PG_GETARG_INT64(2))) {
     const int64 most = std::min(read.position, subscription.barrier);
     if (position <= 0 || position > most)

@@ -22,7 +22,7 @@ uint64 invalidations = 0;
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
     const Oid known[] = {InvalidOid,           tables.events,     tables.head,      tables.marker, tables.installations,
-                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked};
+                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked, tables.projections};
     if (std::find(std::begin(known), std::end(known), relation) != std::end(known)) {
         invalidations++;
         tables_known = false;
@@ -86,9 +86,8 @@ EventIndexes find_indexes(Relation events) {
     return found;
 }
 
-}  // namespace
-
-const LogTables& log_tables(FunctionCallInfo fcinfo) {
+template <typename Schema>
+const LogTables& find_tables(Schema schema_of_log) {
     static bool registered = false;
     if (!registered) {
         CacheRegisterRelcacheCallback(forget, Datum(0));
@@ -96,7 +95,7 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
     }
     while (!tables_known) {
         const uint64 before = invalidations;
-        const Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+        const Oid schema = schema_of_log();
         tables = {table_named("es_events", schema),
                   table_named("es_log_head", schema),
                   table_named("es_log_marker", schema),
@@ -104,11 +103,25 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
                   table_named("es_subscriptions", schema),
                   table_named("es_subscription_partitions", schema),
                   table_named("es_subscription_consumers", schema),
-                  table_named("es_parked_events", schema)};
+                  table_named("es_parked_events", schema),
+                  table_named("es_projections", schema),
+                  table_named("es_projection_rebuilds", schema)};
         tables_known = before == invalidations;
     }
     return tables;
 }
+
+}  // namespace
+
+const LogTables& log_tables(FunctionCallInfo fcinfo) {
+    return find_tables([&] { return get_func_namespace(fcinfo->flinfo->fn_oid); });
+}
+
+const LogTables& log_tables_in(Oid schema) {
+    return find_tables([&] { return schema; });
+}
+
+uint64 log_generation() { return invalidations; }
 
 const EventIndexes& present_indexes(Relation events) {
     while (!indexes_known) {

@@ -28,6 +28,8 @@ struct LogTables {
     Oid partitions;  // of subscriptions
     Oid consumers;   // that stand in line
     Oid parked;      // events
+    Oid projections;
+    Oid rebuilds;  // of projections, that are under way
 };
 
 // The indexes of es_events, known by their key columns, which are in those columns' own order: an administrator may
@@ -42,6 +44,10 @@ struct EventIndexes {
 
 // The tables of the log that the called function belongs to. Cached until one of them changes.
 const LogTables& log_tables(FunctionCallInfo fcinfo);
+const LogTables& log_tables_in(Oid schema);
+
+// Changes whenever what is known of the log's tables may have: also when a projection is made or dropped.
+uint64 log_generation();
 
 // The indexes of es_events, which must be open and locked: an index cannot be dropped while its table is. Cached.
 const EventIndexes& event_indexes(Relation events);

@@ -99,6 +99,7 @@ bool SubscriptionTables::find_subscription(std::string_view name, Subscription* 
     *found = {name,
               make_filter(row.value(subscription::CATEGORY), row.value(subscription::EVENT_TYPES),
                           row.value(subscription::STREAM_PREFIX)),
+              row.boolean(subscription::IS_PROJECTION),
               row.integer(subscription::PARTITIONS),
               row.integer(subscription::NEXT_PARTITIONS),
               row.bigint(subscription::BARRIER, PG_INT64_MAX),
@@ -111,6 +112,16 @@ Subscription SubscriptionTables::subscription(std::string_view name) const {
     if (!find_subscription(name, &found))
         throw sql_error(UNKNOWN_SUBSCRIPTION, "there is no such subscription", "It is named " + quoted(name) + ".",
                         "Create it with es_create_subscription().");
+    return found;
+}
+
+Subscription SubscriptionTables::consumed_subscription(std::string_view name) const {
+    const Subscription found = subscription(name);
+    if (found.is_projection)
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the subscription is a projection's",
+                        "Projection " + quoted(name) + " has no consumers.",
+                        "CALL es_run_projection() or the background worker projects its events; "
+                        "es_drop_projection() removes it.");
     return found;
 }
 

@@ -36,7 +36,8 @@ enum Column : AttrNumber {
     PARTITIONS,
     NEXT_PARTITIONS,
     BARRIER,
-    CREATED_AT
+    CREATED_AT,
+    IS_PROJECTION
 };
 }
 namespace partition {
@@ -62,7 +63,8 @@ enum Column : AttrNumber {
 struct Subscription {
     std::string_view name;
     EventFilter filter;
-    int32 partitions;
+    bool is_projection;
+    int32 partitions;       // of a sync projection none
     int32 next_partitions;  // 0: they stay as they are
     int64 barrier;  // no partition goes beyond before the next partitions take over; PG_INT64_MAX: there is none
     StateRow row;
@@ -112,6 +114,8 @@ struct SubscriptionTables {
 
     // Throws TM005 where there is none of the name.
     Subscription subscription(std::string_view name) const;
+    // The same, for what only consumers do: 55000 where it is a projection's.
+    Subscription consumed_subscription(std::string_view name) const;
     bool find_subscription(std::string_view name, Subscription* found) const;
     // Throws TM002 where the row is missing.
     Partition partition(std::string_view name, int32 number) const;

@@ -1,0 +1,108 @@
+#include "handler.h"
+
+#include "guard.h"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "pgstat.h"
+#include "utils/array.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+// A batch handler is given no more at a time: of events, and of their bytes.
+constexpr int LARGEST_BATCH = 1000;
+constexpr Size FULL_BATCH = 16 * 1024 * 1024;
+
+Oid owner_of(const Handler& handler) { return registrant(handler.owner, "a projection's handler"); }
+
+Oid function_of(const Handler& handler, Oid event_type) {
+    const Oid argument = handler.takes_batch ? get_array_type(event_type) : event_type;
+    const Oid function = function_of_name(handler.name, argument);
+    if (!OidIsValid(function)) {
+        const char* signature = psprintf("%s(%s)", handler.name, format_type_be(argument));
+        throw sql_error(ERRCODE_UNDEFINED_FUNCTION, "a projection's handler is missing",
+                        std::string("Projection ") + quoted(handler.projection) + " calls " + signature + ".",
+                        "Create the function again, or drop the projection with es_drop_projection().");
+    }
+    check_may_call(function, owner_of(handler));
+    return function;
+}
+
+FmgrInfo look_up(Oid function) {
+    FmgrInfo info;
+    fmgr_info(function, &info);
+    return info;
+}
+
+}  // namespace
+
+HandlerCalls::HandlerCalls(const Handler& handler, Relation events, int64 most)
+    : handler(handler),
+      most(most),
+      event_type(events->rd_rel->reltype),
+      function(look_up(function_of(handler, event_type))),
+      memory(AllocSetContextCreate(CurrentMemoryContext, "a call of a handler", ALLOCSET_DEFAULT_SIZES)),
+      context{error_context_stack, describe, this},
+      scope(owner_of(handler), handler.search_path),
+      batch(handler.takes_batch ? static_cast<Datum*>(palloc(LARGEST_BATCH * sizeof(Datum))) : nullptr) {
+    error_context_stack = &context;
+}
+
+bool HandlerCalls::visit(TupleTableSlot* event) {
+    position = DatumGetInt64(event_value(event, POSITION));
+    const MemoryContext caller = MemoryContextSwitchTo(memory);
+    if (handler.takes_batch) {
+        add_to_batch(event);
+    } else {
+        call(ExecFetchSlotHeapTupleDatum(event));
+        MemoryContextReset(memory);
+    }
+    MemoryContextSwitchTo(caller);
+    return ++shown < most;
+}
+
+void HandlerCalls::finish() {
+    if (in_batch > 0) call_for_batch();
+    scope.end();
+    error_context_stack = context.previous;
+    MemoryContextDelete(memory);
+}
+
+void HandlerCalls::add_to_batch(TupleTableSlot* event) {
+    const Datum value = ExecFetchSlotHeapTupleDatum(event);
+    bytes += HeapTupleHeaderGetDatumLength(DatumGetHeapTupleHeader(value));
+    batch[in_batch++] = value;
+    if (in_batch == LARGEST_BATCH || bytes >= FULL_BATCH) call_for_batch();
+}
+
+void HandlerCalls::call_for_batch() {
+    const MemoryContext caller = MemoryContextSwitchTo(memory);
+    const int count = in_batch;
+    in_batch = 0;
+    bytes = 0;
+    call(PointerGetDatum(construct_array(batch, count, event_type, -1, false, TYPALIGN_DOUBLE)));
+    MemoryContextReset(memory);
+    MemoryContextSwitchTo(caller);
+}
+
+void HandlerCalls::call(Datum argument) {
+    LOCAL_FCINFO(fcinfo, 1);
+    PgStat_FunctionCallUsage usage;
+    InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, nullptr, nullptr);
+    fcinfo->args[0] = {argument, false};
+    pgstat_init_function_usage(fcinfo, &usage);
+    FunctionCallInvoke(fcinfo);
+    pgstat_end_function_usage(&usage, true);
+}
+
+// The stream and type would be of use too, but the error may be one of memory.
+void HandlerCalls::describe(void* calls) {
+    const auto* its = static_cast<const HandlerCalls*>(calls);
+    errcontext("projection \"%s\", %s " INT64_FORMAT, its->handler.projection,
+               its->handler.takes_batch ? "events up to position" : "event at position", its->position);
+}
+
+}  // namespace tidemark
