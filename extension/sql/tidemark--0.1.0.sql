@@ -496,6 +496,45 @@ CREATE FUNCTION @extschema@.es_drop_projection(name text) RETURNS boolean
 COMMENT ON FUNCTION @extschema@.es_drop_projection(text) IS
 'Removes a projection; its handler and tables stay. A sync one when the appends that are in progress are over. False where there is none.';
 
+CREATE PROCEDURE @extschema@.es_run_projection(
+    name text DEFAULT NULL, max_count bigint DEFAULT 1000, duration interval DEFAULT '0')
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_run_projection';
+COMMENT ON PROCEDURE @extschema@.es_run_projection(text, bigint, interval) IS
+'Has an async projection''s handler called for the events that it has not had, in batches of max_count at most, each with the checkpoint in a transaction of its own, up to the safe position; null: all async projections in turn, but those that have failed. Goes on with what is appended meanwhile for as long as duration says; null: until it is cancelled. One session at a time works on a projection; others leave it to that one, or wait for it where it is named and duration is 0. A projection that has failed is tried again where it is named; raises TM006 where it fails.';
+
+CREATE VIEW @extschema@.es_projection_status AS
+    SELECT projection.name, projection.mode, projection.handler, partition.checkpoint,
+           ahead.backlog, ahead.is_exact AS backlog_is_exact, ahead.oldest_recorded_at AS oldest_undelivered_at,
+           clock_timestamp() - ahead.oldest_recorded_at AS oldest_undelivered_age,
+           partition.acked_at, partition.failed_at, partition.failed_position, partition.attempts, partition.retry_at,
+           partition.error,
+           (SELECT count(*) FROM @extschema@.es_parked_events AS parked WHERE parked.subscription = projection.name)
+           AS parked,
+           rebuild.started_at AS rebuild_started_at, rebuild.done AS rebuild_done, rebuild.total AS rebuild_total,
+           speed.events AS rebuild_rate,
+           make_interval(secs => greatest(rebuild.total - rebuild.done, 0) / nullif(speed.events, 0))
+           AS rebuild_remaining
+    FROM @extschema@.es_projections AS projection
+    LEFT JOIN @extschema@.es_subscription_partitions AS partition ON partition.subscription = projection.name
+    LEFT JOIN LATERAL @extschema@.es_subscription_backlog(projection.name) AS ahead ON true
+    LEFT JOIN @extschema@.es_projection_rebuilds AS rebuild
+      ON rebuild.projection = projection.name AND rebuild.pid IN (SELECT pid FROM pg_stat_get_activity(rebuild.pid))
+    LEFT JOIN LATERAL (
+        SELECT rebuild.done / nullif(extract(epoch FROM rebuild.reached_at - rebuild.started_at), 0)::double precision
+    ) AS speed (events) ON true;
+COMMENT ON VIEW @extschema@.es_projection_status IS
+'A row for each projection: how far it is and what is before it, what has failed, and how far a rebuild of it has come. A sync one is where the log is, and has no checkpoint.';
+COMMENT ON COLUMN @extschema@.es_projection_status.backlog IS 'events that match and can be read, not projected yet; counted up to 1,000, and among the next 100,000 of the log';
+COMMENT ON COLUMN @extschema@.es_projection_status.backlog_is_exact IS 'false: there may be more than backlog says';
+COMMENT ON COLUMN @extschema@.es_projection_status.oldest_undelivered_at IS 'when the oldest of them was appended';
+COMMENT ON COLUMN @extschema@.es_projection_status.error IS 'of the last failure; null once something was projected since';
+COMMENT ON COLUMN @extschema@.es_projection_status.retry_at IS 'when the event is tried again; null after a failure: not before it is run by its name';
+COMMENT ON COLUMN @extschema@.es_projection_status.parked IS 'streams that are held behind a parked event';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_done IS 'events that a rebuild which is under way has projected';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_total IS 'of so many that there were when it began';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_rate IS 'events a second';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_remaining IS 'how long it has to go at that rate';
+
 -- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
@@ -692,7 +731,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
     FROM PUBLIC;
-REVOKE ALL ON PROCEDURE @extschema@.es_notify(text, interval, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval)
+    FROM PUBLIC;
 
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
@@ -707,7 +748,8 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_append_streams(jsonb, text),
     @extschema@.es_lock_stream(text)
     TO tidemark_writer;
-GRANT SELECT ON @extschema@.es_subscriptions, @extschema@.es_subscription_status TO tidemark_consumer;
+GRANT SELECT ON @extschema@.es_subscriptions, @extschema@.es_subscription_status, @extschema@.es_projection_status
+    TO tidemark_consumer;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_create_subscription(text, text, text[], text, text, integer),
     @extschema@.es_fetch(text, text, bigint, interval, interval),
@@ -720,7 +762,9 @@ GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,
     @extschema@.es_parked_events, @extschema@.es_projections, @extschema@.es_projection_rebuilds
     TO tidemark_admin;
-GRANT EXECUTE ON PROCEDURE @extschema@.es_notify(text, interval, interval) TO tidemark_admin;
+GRANT EXECUTE ON PROCEDURE
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval)
+    TO tidemark_admin;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),
     @extschema@.es_set_partitions(text, integer), @extschema@.es_unpark(text, bigint, boolean),

@@ -85,9 +85,8 @@ void FencedCall::end() const {
     table_close(events, NoLock);
 }
 
-text* reason_argument(FunctionCallInfo fcinfo, int number) {
+text* to_keep(std::string_view reason) {
     constexpr int LONGEST_REASON = 2000;  // bytes
-    const std::string_view reason = view(PG_GETARG_TEXT_PP(number));
     const int bytes = pg_mbcliplen(reason.data(), static_cast<int>(reason.size()), LONGEST_REASON);
     return make_text(reason.substr(0, static_cast<size_t>(bytes)));
 }

@@ -31,28 +31,26 @@ Oid function_of(const Handler& handler, Oid event_type) {
     return function;
 }
 
-FmgrInfo look_up(Oid function) {
-    FmgrInfo info;
-    fmgr_info(function, &info);
-    return info;
-}
-
 }  // namespace
 
-HandlerCalls::HandlerCalls(const Handler& handler, Relation events, int64 most)
-    : handler(handler),
-      most(most),
-      event_type(events->rd_rel->reltype),
-      function(look_up(function_of(handler, event_type))),
-      memory(AllocSetContextCreate(CurrentMemoryContext, "a call of a handler", ALLOCSET_DEFAULT_SIZES)),
-      context{error_context_stack, describe, this},
-      scope(owner_of(handler), handler.search_path),
-      batch(handler.takes_batch ? static_cast<Datum*>(palloc(LARGEST_BATCH * sizeof(Datum))) : nullptr) {
+HandlerCalls::HandlerCalls(const Handler& handler, Relation events, Handled& handled, int64 most)
+    : handler(handler), handled(handled), most(most), event_type(events->rd_rel->reltype) {}
+
+void HandlerCalls::begin() {
+    context = {error_context_stack, describe, this};
     error_context_stack = &context;
+    const Oid oid = function_of(handler, event_type);
+    memory = AllocSetContextCreate(CurrentMemoryContext, "a call of a handler", ALLOCSET_DEFAULT_SIZES);
+    batch = handler.takes_batch ? static_cast<Datum*>(palloc(LARGEST_BATCH * sizeof(Datum))) : nullptr;
+    fmgr_info(oid, &function);
+    scope.begin(owner_of(handler), handler.search_path);
+    handled.begun = true;
 }
 
 bool HandlerCalls::visit(TupleTableSlot* event) {
-    position = DatumGetInt64(event_value(event, POSITION));
+    handled.position = DatumGetInt64(event_value(event, POSITION));
+    handled.count++;
+    if (!handled.begun) begin();
     const MemoryContext caller = MemoryContextSwitchTo(memory);
     if (handler.takes_batch) {
         add_to_batch(event);
@@ -61,10 +59,11 @@ bool HandlerCalls::visit(TupleTableSlot* event) {
         MemoryContextReset(memory);
     }
     MemoryContextSwitchTo(caller);
-    return ++shown < most;
+    return handled.count < most;
 }
 
 void HandlerCalls::finish() {
+    if (!handled.begun) return;
     if (in_batch > 0) call_for_batch();
     scope.end();
     error_context_stack = context.previous;
@@ -102,7 +101,7 @@ void HandlerCalls::call(Datum argument) {
 void HandlerCalls::describe(void* calls) {
     const auto* its = static_cast<const HandlerCalls*>(calls);
     errcontext("projection \"%s\", %s " INT64_FORMAT, its->handler.projection,
-               its->handler.takes_batch ? "events up to position" : "event at position", its->position);
+               its->handler.takes_batch ? "events up to position" : "event at position", its->handled.position);
 }
 
 }  // namespace tidemark

@@ -15,33 +15,39 @@ struct Handler {
     const char* search_path;
 };
 
+// How far a handler has come, also where it has failed.
+struct Handled {
+    int64 count = 0;     // events that it was shown, with the one at which it failed
+    int64 position = 0;  // of the last of them
+    bool begun = false;  // the function is there and may be called
+};
+
 // Calls a handler for the events that it is shown, under the active snapshot. An error of the handler passes through,
-// with a line of context.
+// with a line of context. Looks the function up at the first event: throws 42883 where it is gone, 42704 where its owner
+// is, 42501 where that may not call it.
 class HandlerCalls : public EventVisitor {
   public:
-    // `most`: of events that it is to be shown. Throws 42883 where the function is gone, 42704 where its owner is, 42501
-    // where that may not call it.
-    HandlerCalls(const Handler& handler, Relation events, int64 most = PG_INT64_MAX);
+    // `most`: of events that it is to be shown.
+    HandlerCalls(const Handler& handler, Relation events, Handled& handled, int64 most = PG_INT64_MAX);
     bool visit(TupleTableSlot* event) override;
     // Calls for what is not handed over yet; to be called when all is shown, unless by an error.
     void finish();
 
-    int64 shown = 0;     // events
-    int64 position = 0;  // of the last of them
-
   private:
+    void begin();
     void add_to_batch(TupleTableSlot* event);
     void call_for_batch();
     void call(Datum argument);
     static void describe(void* calls);
 
     const Handler& handler;
+    Handled& handled;
     const int64 most;
     const Oid event_type;
     FmgrInfo function;
-    const MemoryContext memory;  // of one call
+    MemoryContext memory;  // of one call
     ErrorContextCallback context;
-    const RegistrantScope scope;
+    RegistrantScope scope;
     Datum* batch;
     int in_batch = 0;
     Size bytes = 0;

@@ -1,7 +1,21 @@
-// The shared library's entry: what PostgreSQL checks before it loads us.
-#include "pg_compat.h"
+// The shared library's entry: what PostgreSQL checks before it loads us, and what is set up when it has.
+#include "guard.h"
+#include "worker.h"
 
 extern "C" {
+#include "utils/guc.h"
+
 __attribute__((visibility("default"))) extern const Pg_magic_struct* PG_MAGIC_FUNCTION_NAME(void);
 PG_MODULE_MAGIC;
+
+__attribute__((visibility("default"))) void _PG_init(void);
+void _PG_init() {
+    tidemark::sql_entry(nullptr, [](FunctionCallInfo) {
+        return tidemark::pg_call([] {
+            if (process_shared_preload_libraries_in_progress) tidemark::register_workers();
+            MarkGUCPrefixReserved("tidemark");
+            return Datum(0);
+        });
+    });
+}
 }

@@ -114,7 +114,8 @@ void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const 
 // out until the transaction ends, and projects that.
 void catch_up(const Handler& handler, const EventFilter& filter, Relation events, Relation head, int64 position,
               bool from_now) {
-    HandlerCalls calls(handler, events);
+    Handled handled;
+    HandlerCalls calls(handler, events, handled);
     for (ScanBudget budget = {PG_INT64_MAX, FEW_EVENTS}; budget.visited >= FEW_EVENTS && !from_now;) {
         budget.visited = 0;
         const SafeRead read = begin_safe_read(head, "es_create_projection()");

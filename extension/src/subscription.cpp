@@ -44,6 +44,17 @@ void Partition::note_empty(int64 after, int64 to) {
 
 void Partition::raise_fence() { row.set_bigint(partition::FENCE, next_fence(fence(), number())); }
 
+int32 Partition::note_failure(int64 position, text* error, TimestampTz retry_at) {
+    const int32 attempts = attempts_at(position) + 1;
+    row.set(partition::FAILED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    row.set_bigint(partition::FAILED_POSITION, position);
+    row.set_integer(partition::ATTEMPTS, attempts);
+    row.set(partition::FAILURE, PointerGetDatum(error));
+    row.set_null(partition::RETRY_AT);
+    if (retry_at != 0) row.set_bigint(partition::RETRY_AT, retry_at);
+    return attempts;
+}
+
 void Partition::clear_failure() {
     row.set_null(partition::FAILED_AT);
     row.set_null(partition::FAILED_POSITION);

@@ -81,6 +81,9 @@ struct Partition {
     TimestampTz lease_until() const { return row.bigint(partition::LEASE_UNTIL); }
     bool is_leased(TimestampTz now) const { return !row.is_null(partition::CONSUMER) && lease_until() > now; }
     bool is_leased_to(std::string_view name, TimestampTz now) const { return is_leased(now) && consumer() == name; }
+    int32 attempts_at(int64 position) const {
+        return row.bigint(partition::FAILED_POSITION, -1) == position ? row.integer(partition::ATTEMPTS) : 0;
+    }
     bool is_put_off(TimestampTz now) const { return row.bigint(partition::RETRY_AT) > now; }
     bool has_failed_for_good() const { return !row.is_null(partition::FAILED_AT) && row.is_null(partition::RETRY_AT); }
 
@@ -91,6 +94,9 @@ struct Partition {
     // It is known that no event of the partition lies between the two.
     void note_empty(int64 after, int64 to);
     void raise_fence();
+    // The event at the position could not be handled. Returns how often in a row. retry_at: 0 where nobody is to try
+    // again by himself.
+    int32 note_failure(int64 position, text* error, TimestampTz retry_at);
     void clear_failure();
 
     StateRow row;

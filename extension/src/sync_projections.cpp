@@ -95,7 +95,8 @@ void project(const LogTables& log, Relation events, const Append& append) {
         const SyncProjection& projection = projections.all[i];
         if (!may_match(projection.filter, events, append)) continue;
         const SnapshotScope snapshot;
-        HandlerCalls calls(projection.handler, events);
+        Handled handled;
+        HandlerCalls calls(projection.handler, events, handled);
         scan_stretch(events, projection.filter, first - 1, last, calls);
         calls.finish();
         snapshot.end();

@@ -113,7 +113,8 @@ void check_may_call(Oid function, Oid role) {
                     "GRANT EXECUTE on it.");
 }
 
-RegistrantScope::RegistrantScope(Oid role, const char* search_path) : guc_level(NewGUCNestLevel()) {
+void RegistrantScope::begin(Oid role, const char* search_path) {
+    guc_level = NewGUCNestLevel();
     GetUserIdAndSecContext(&caller, &caller_context);
     SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE);
     set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
