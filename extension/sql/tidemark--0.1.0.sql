@@ -165,6 +165,7 @@ CREATE TABLE @extschema@.es_projections (
     retries            integer     NOT NULL,
     retry_milliseconds bigint      NOT NULL,
     tables             text[]      NOT NULL,
+    start_position     bigint      NOT NULL,
     created_at         timestamptz NOT NULL,
     CONSTRAINT es_projections_pkey PRIMARY KEY (name)
 ) USING heap;
@@ -179,6 +180,7 @@ COMMENT ON COLUMN @extschema@.es_projections.on_error IS 'what to do when it fai
 COMMENT ON COLUMN @extschema@.es_projections.retries IS 'how often an event is tried again before that';
 COMMENT ON COLUMN @extschema@.es_projections.retry_milliseconds IS 'the pause before the first time, doubled each time, to five minutes at most';
 COMMENT ON COLUMN @extschema@.es_projections.tables IS 'that it writes to, for es_rebuild_projection(); with their schemas';
+COMMENT ON COLUMN @extschema@.es_projections.start_position IS 'it is for events above this position';
 
 CREATE TABLE @extschema@.es_projection_rebuilds (
     projection text COLLATE "C" NOT NULL,
@@ -502,6 +504,16 @@ CREATE PROCEDURE @extschema@.es_run_projection(
 COMMENT ON PROCEDURE @extschema@.es_run_projection(text, bigint, interval) IS
 'Has an async projection''s handler called for the events that it has not had, in batches of max_count at most, each with the checkpoint in a transaction of its own, up to the safe position; null: all async projections in turn, but those that have failed. Goes on with what is appended meanwhile for as long as duration says; null: until it is cancelled. One session at a time works on a projection; others leave it to that one, or wait for it where it is named and duration is 0. A projection that has failed is tried again where it is named; raises TM006 where it fails.';
 
+CREATE PROCEDURE @extschema@.es_rebuild_projection(name text, max_count bigint DEFAULT 1000)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_rebuild_projection';
+COMMENT ON PROCEDURE @extschema@.es_rebuild_projection(text, bigint) IS
+'Projects the log anew, as when the handler was changed: into temporary copies of the projection''s tables, in batches of max_count events, while the tables are read and the projection goes on; then gives the tables the rows of the copies in one transaction, with the checkpoint, and forgets its failure and what is parked. Only that holds the projection up, or where it is sync those who append. Changes nothing where it fails. Raises 55000 where the projection was created without tables, or its handler names them with their schema.';
+
+CREATE FUNCTION @extschema@.es_is_rebuilding(name text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_is_rebuilding';
+COMMENT ON FUNCTION @extschema@.es_is_rebuilding(text) IS
+'For es_projection_status: whether another session rebuilds a projection at this moment.';
+
 CREATE VIEW @extschema@.es_projection_status AS
     SELECT projection.name, projection.mode, projection.handler, partition.checkpoint,
            ahead.backlog, ahead.is_exact AS backlog_is_exact, ahead.oldest_recorded_at AS oldest_undelivered_at,
@@ -518,7 +530,8 @@ CREATE VIEW @extschema@.es_projection_status AS
     LEFT JOIN @extschema@.es_subscription_partitions AS partition ON partition.subscription = projection.name
     LEFT JOIN LATERAL @extschema@.es_subscription_backlog(projection.name) AS ahead ON true
     LEFT JOIN @extschema@.es_projection_rebuilds AS rebuild
-      ON rebuild.projection = projection.name AND rebuild.pid IN (SELECT pid FROM pg_stat_get_activity(rebuild.pid))
+      ON rebuild.projection = projection.name
+     AND @extschema@.es_is_rebuilding(projection.name)
     LEFT JOIN LATERAL (
         SELECT rebuild.done / nullif(extract(epoch FROM rebuild.reached_at - rebuild.started_at), 0)::double precision
     ) AS speed (events) ON true;
@@ -726,13 +739,14 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_subscription_backlog(text),
     @extschema@.es_create_projection(
         text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
-    @extschema@.es_drop_projection(text),
+    @extschema@.es_drop_projection(text), @extschema@.es_is_rebuilding(text),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
     FROM PUBLIC;
 REVOKE ALL ON PROCEDURE
-    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval)
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval),
+    @extschema@.es_rebuild_projection(text, bigint)
     FROM PUBLIC;
 
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
@@ -756,14 +770,15 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
     @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
-    @extschema@.es_subscription_backlog(text)
+    @extschema@.es_subscription_backlog(text), @extschema@.es_is_rebuilding(text)
     TO tidemark_consumer;
 GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,
     @extschema@.es_parked_events, @extschema@.es_projections, @extschema@.es_projection_rebuilds
     TO tidemark_admin;
 GRANT EXECUTE ON PROCEDURE
-    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval)
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval),
+    @extschema@.es_rebuild_projection(text, bigint)
     TO tidemark_admin;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),

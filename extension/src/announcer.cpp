@@ -2,6 +2,7 @@
 // whole cluster until its commit is over, and come before the events can be read where something holds the line back.
 #include "guard.h"
 #include "safe_position.h"
+#include "transaction_steps.h"
 #include "validate.h"
 #include "waiting.h"
 
@@ -41,9 +42,8 @@ TIDEMARK_FUNCTION(tidemark_notify) {
             return std::max<int64>(duration - gone, 0);
         };
         const Oid head = log_tables(fcinfo).head;
-        SPI_connect_ext(SPI_OPT_NONATOMIC);
         int64 announced = await_line(head, -1, 0, "es_notify()");
-        SPI_commit();  // which fails, before anything is announced, where this is not a transaction of its own
+        begin_procedure(fcinfo);
         while (left() > 0) {
             const int64 line = await_line(head, announced, std::min(left(), LONGEST_ROUND), "es_notify()");
             if (line > announced) {

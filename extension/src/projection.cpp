@@ -4,6 +4,8 @@
 
 extern "C" {
 #include "access/stratnum.h"
+#include "commands/trigger.h"
+#include "nodes/makefuncs.h"
 }
 
 namespace tidemark {
@@ -22,6 +24,10 @@ Projection::Projection(const StateRow& row)
       is_sync(row.name(projection::MODE) == "sync"),
       handler{string(row, projection::NAME), string(row, projection::HANDLER), row.boolean(projection::TAKES_BATCH),
               string(row, projection::OWNER), string(row, projection::SEARCH_PATH)} {}
+
+void check_deferred_constraints() {
+    AfterTriggerSetState(makeNode(ConstraintsSetStmt));  // SET CONSTRAINTS ALL IMMEDIATE
+}
 
 bool ProjectionTables::find(std::string_view name, StateRow* row) const {
     const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, name)};

@@ -21,9 +21,13 @@ enum Column : AttrNumber {
     RETRIES,
     RETRY_MILLISECONDS,
     TABLES,
+    START_POSITION,
     CREATED_AT,
 };
 }
+
+// Constraints that are deferred to the end of the transaction would fail there, where nobody could be blamed any more.
+void check_deferred_constraints();
 
 struct Projection {
     explicit Projection(const StateRow& row);

@@ -13,8 +13,6 @@
 #include <algorithm>
 
 extern "C" {
-#include "commands/trigger.h"
-#include "nodes/makefuncs.h"
 #include "utils/timestamp.h"
 }
 
@@ -73,12 +71,6 @@ class NewEvents : public EventVisitor {
     const Undelivered& undelivered;
     HandlerCalls& calls;
 };
-
-// Constraints that are deferred to the end of the transaction would fail there, where nobody could be blamed any more.
-void check_deferred_constraints() {
-    ConstraintsSetStmt* statement = makeNode(ConstraintsSetStmt);
-    AfterTriggerSetState(statement);
-}
 
 // Has the handler called: for an event that was parked and released, if there is one, or for those that come next.
 void handle(Work& work, int64 most, int64 upto) {

@@ -3,6 +3,7 @@
 #include "projection_batch.h"
 #include "safe_position.h"
 #include "snapshot_scope.h"
+#include "transaction_steps.h"
 #include "waiting.h"
 
 #include <algorithm>
@@ -25,37 +26,18 @@ constexpr const char* FUNCTION = "es_run_projection()";
 
 class Runner {
   public:
-    Runner(Oid schema, const RunRequest& request, void (*commit)())
-        : schema(schema), request(request), commit(commit), round_memory(create_memory()) {}
+    Runner(Oid schema, const RunRequest& request, void (*commit)()) : schema(schema), request(request), steps(commit) {}
 
     void run();
 
   private:
-    static MemoryContext create_memory() {
-        return pg_call(
-            [] { return AllocSetContextCreate(CurrentMemoryContext, "running projections", ALLOCSET_DEFAULT_SIZES); });
-    }
-    // Does something in a transaction of its own, with memory of its own.
-    template <typename Body>
-    auto step(Body body) {
-        const MemoryContext caller = MemoryContextSwitchTo(round_memory);
-        auto result = body();
-        pg_call([&] {
-            commit();
-            MemoryContextSwitchTo(caller);
-            MemoryContextReset(round_memory);
-        });
-        return result;
-    }
-
     std::vector<std::string> names();
     int64 await(int64 above, int64 milliseconds);
     void throw_failure(const std::string& name);
 
     const Oid schema;
     const RunRequest& request;
-    void (*const commit)();
-    const MemoryContext round_memory;
+    const TransactionSteps steps;
 };
 
 // Those that there are to run at this moment.
@@ -66,7 +48,7 @@ std::vector<std::string> Runner::names() {
         Name* next;
     };
     std::vector<std::string> result;
-    step([&] {
+    steps.run([&] {
         Name* last = nullptr;
         pg_call([&] {
             const ProjectionTables tables(log_tables_in(schema), AccessShareLock);
@@ -87,7 +69,7 @@ std::vector<std::string> Runner::names() {
 
 // Where the line is; waits for it to move, or the time to be over.
 int64 Runner::await(int64 above, int64 milliseconds) {
-    return step(
+    return steps.run(
         [&] { return pg_call([&] { return await_line(log_tables_in(schema).head, above, milliseconds, FUNCTION); }); });
 }
 
@@ -120,7 +102,8 @@ void Runner::run() {
         for (const std::string& name : names()) {
             const BatchRequest batch = {name.c_str(), request.max_count, target,
                                         request.projection != nullptr && !follows, resumes};
-            const Progress progress = step([&] { return project_batch(log_tables_in(schema), batch, cautions[name]); });
+            const Progress progress =
+                steps.run([&] { return project_batch(log_tables_in(schema), batch, cautions[name]); });
             progressed = progressed || progress == Progress::SOME;
             if (progress == Progress::FAILED && request.projection != nullptr) throw_failure(name);
             if (progress == Progress::GONE && request.projection != nullptr) over = true;
@@ -161,8 +144,7 @@ TIDEMARK_FUNCTION(tidemark_run_projection) {
             tables.close();
         }
         const Oid own_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-        SPI_connect_ext(SPI_OPT_NONATOMIC);
-        SPI_commit();  // which fails, before anything is done, where this is not a transaction of its own
+        begin_procedure(fcinfo);
         return own_schema;
     });
     run_projections(schema, request, SPI_commit);

@@ -111,9 +111,10 @@ void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const 
 }
 
 // Projects what is in the log above the position, while others go on appending, until little is left; then locks them
-// out until the transaction ends, and projects that.
-void catch_up(const Handler& handler, const EventFilter& filter, Relation events, Relation head, int64 position,
-              bool from_now) {
+// out until the transaction ends, and projects that. Returns where the projection begins.
+int64 catch_up(const Handler& handler, const EventFilter& filter, Relation events, Relation head, int64 start,
+               bool from_now) {
+    int64 position = start;
     Handled handled;
     HandlerCalls calls(handler, events, handled);
     for (ScanBudget budget = {PG_INT64_MAX, FEW_EVENTS}; budget.visited >= FEW_EVENTS && !from_now;) {
@@ -123,16 +124,15 @@ void catch_up(const Handler& handler, const EventFilter& filter, Relation events
         read.end();
     }
     LockRelation(events, ShareRowExclusiveLock);
-    if (!from_now) {
-        // All other appends are over, and one's own are to be projected as well.
-        const SnapshotScope snapshot;
-        ScanBudget budget;
-        scan_log(events, filter, position, read_head(head).last_position, budget, calls);
-        calls.finish();
-        snapshot.end();
-    } else {
-        calls.finish();
-    }
+    const int64 last = read_head(head).last_position;
+    if (from_now) return last;
+    // All other appends are over, and one's own are to be projected as well.
+    const SnapshotScope snapshot;
+    ScanBudget budget;
+    scan_log(events, filter, position, last, budget, calls);
+    calls.finish();
+    snapshot.end();
+    return start;
 }
 
 }  // namespace
@@ -146,13 +146,13 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
         const ProjectionTables tables(log, RowExclusiveLock);
         Relation events = table_open(log.events, AccessShareLock);
         Relation head = table_open(log.head, AccessShareLock);
-        const StateRow row = requested(fcinfo, tables, events);
+        StateRow row = requested(fcinfo, tables, events);
         const std::string_view name = row.name(projection::NAME);
         const EventFilter filter = filter_argument(fcinfo, FILTER);
         check_filter(filter);
         lock(subscription_lock(name));
         const SafeRead read = begin_safe_read(head, "es_create_projection()");
-        const int64 start = start_argument(fcinfo, START, read.position);
+        int64 start = start_argument(fcinfo, START, read.position);
         Subscription known;
         const bool is_new = !tables.subscriptions.find_subscription(name, &known);
         if (!is_new) refuse_other(tables, row, filter, known);
@@ -160,8 +160,10 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
         if (is_new) {
             const Projection projection(row);
             if (projection.is_sync)
-                catch_up(projection.handler, filter, events, head, start, view(PG_GETARG_TEXT_PP(START)) == "end");
+                start =
+                    catch_up(projection.handler, filter, events, head, start, view(PG_GETARG_TEXT_PP(START)) == "end");
             insert_subscription(fcinfo, FILTER, tables.subscriptions, name, projection.is_sync ? 0 : 1, start, true);
+            row.set_bigint(projection::START_POSITION, start);
             tables.projections.insert(row);
             tables.announce_change();
             wake_at_end(WaitGroup::everything());
