@@ -43,7 +43,7 @@ TIDEMARK_FUNCTION(tidemark_notify) {
         };
         const Oid head = log_tables(fcinfo).head;
         int64 announced = await_line(head, -1, 0, "es_notify()");
-        begin_procedure(fcinfo);
+        begin_procedure(fcinfo, "es_notify()");
         while (left() > 0) {
             const int64 line = await_line(head, announced, std::min(left(), LONGEST_ROUND), "es_notify()");
             if (line > announced) {

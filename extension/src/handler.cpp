@@ -16,9 +16,18 @@ namespace {
 constexpr int LARGEST_BATCH = 1000;
 constexpr Size FULL_BATCH = 16 * 1024 * 1024;
 
-Oid owner_of(const Handler& handler) { return registrant(handler.owner, "a projection's handler"); }
+// The row as a value of the table's type: also where it is older than the newest column, which has its default then.
+Datum as_value(TupleTableSlot* event) {
+    bool is_copy;
+    HeapTuple row = ExecFetchSlotHeapTuple(event, false, &is_copy);
+    const TupleDesc columns = event->tts_tupleDescriptor;
+    if (HeapTupleHeaderGetNatts(row->t_data) == columns->natts) return heap_copy_tuple_as_datum(row, columns);
+    slot_getallattrs(event);
+    return heap_copy_tuple_as_datum(heap_form_tuple(columns, event->tts_values, event->tts_isnull), columns);
+}
 
-Oid function_of(const Handler& handler, Oid event_type) {
+// Looked up with the owner's rights.
+Oid function_of(const Handler& handler, Oid event_type, Oid owner) {
     const Oid argument = handler.takes_batch ? get_array_type(event_type) : event_type;
     const Oid function = function_of_name(handler.name, argument);
     if (!OidIsValid(function)) {
@@ -27,7 +36,7 @@ Oid function_of(const Handler& handler, Oid event_type) {
                         std::string("Projection ") + quoted(handler.projection) + " calls " + signature + ".",
                         "Create the function again, or drop the projection with es_drop_projection().");
     }
-    check_may_call(function, owner_of(handler));
+    check_may_call(function, owner);
     return function;
 }
 
@@ -39,11 +48,12 @@ HandlerCalls::HandlerCalls(const Handler& handler, Relation events, Handled& han
 void HandlerCalls::begin() {
     context = {error_context_stack, describe, this};
     error_context_stack = &context;
-    const Oid oid = function_of(handler, event_type);
+    const Oid owner = registrant(handler.owner, "a projection's handler");
+    scope.begin(owner, handler.search_path);
+    const Oid oid = function_of(handler, event_type, owner);
     memory = AllocSetContextCreate(CurrentMemoryContext, "a call of a handler", ALLOCSET_DEFAULT_SIZES);
     batch = handler.takes_batch ? static_cast<Datum*>(palloc(LARGEST_BATCH * sizeof(Datum))) : nullptr;
     fmgr_info(oid, &function);
-    scope.begin(owner_of(handler), handler.search_path);
     handled.begun = true;
 }
 
@@ -55,7 +65,7 @@ bool HandlerCalls::visit(TupleTableSlot* event) {
     if (handler.takes_batch) {
         add_to_batch(event);
     } else {
-        call(ExecFetchSlotHeapTupleDatum(event));
+        call(as_value(event));
         MemoryContextReset(memory);
     }
     MemoryContextSwitchTo(caller);
@@ -71,7 +81,7 @@ void HandlerCalls::finish() {
 }
 
 void HandlerCalls::add_to_batch(TupleTableSlot* event) {
-    const Datum value = ExecFetchSlotHeapTupleDatum(event);
+    const Datum value = as_value(event);
     bytes += HeapTupleHeaderGetDatumLength(DatumGetHeapTupleHeader(value));
     batch[in_batch++] = value;
     if (in_batch == LARGEST_BATCH || bytes >= FULL_BATCH) call_for_batch();

@@ -144,7 +144,7 @@ TIDEMARK_FUNCTION(tidemark_run_projection) {
             tables.close();
         }
         const Oid own_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-        begin_procedure(fcinfo);
+        begin_procedure(fcinfo, FUNCTION);
         return own_schema;
     });
     run_projections(schema, request, SPI_commit);

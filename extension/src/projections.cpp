@@ -16,6 +16,7 @@ namespace tidemark {
 
 namespace {
 
+constexpr int64 DEFAULT_DELAY = 1000;  // milliseconds
 constexpr int64 LONGEST_DELAY = int64(24) * 60 * 60 * 1000;
 // With fewer events than that to go, the rest is projected with appends locked out.
 constexpr int64 FEW_EVENTS = 1000;
@@ -82,13 +83,13 @@ StateRow requested(FunctionCallInfo fcinfo, const ProjectionTables& tables, Rela
     const std::string_view on_error = word_argument(fcinfo, ON_ERROR, "on_error", {"fail", "park", "retry"});
     row.set_text(projection::ON_ERROR, on_error);
     const int32 retries = retries_argument(fcinfo, RETRIES);
-    if (mode == "sync" && (on_error != "fail" || retries > 0))
+    const int64 delay = milliseconds_argument(fcinfo, RETRY_DELAY, "retry_delay", 1, LONGEST_DELAY);
+    if (mode == "sync" && (on_error != "fail" || retries != 0 || delay != DEFAULT_DELAY))
         throw bad_argument("a sync projection has no strategy for errors",
                            "An error of its handler is an error of the append.",
-                           "Leave out on_error and retries, or make it async.");
+                           "Leave out on_error, retries and retry_delay, or make it async.");
     row.set_integer(projection::RETRIES, retries);
-    row.set_bigint(projection::RETRY_MILLISECONDS,
-                   milliseconds_argument(fcinfo, RETRY_DELAY, "retry_delay", 1, LONGEST_DELAY));
+    row.set_bigint(projection::RETRY_MILLISECONDS, delay);
     row.set(projection::TABLES, tables_argument(fcinfo, TABLES));
     row.set(projection::CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
     return row;

@@ -9,6 +9,7 @@
 #include "transaction_steps.h"
 #include "waiting.h"
 
+#include <algorithm>
 #include <new>
 
 extern "C" {
@@ -62,6 +63,20 @@ struct View {
     const Projection projection;
     const EventFilter filter;
 };
+
+// What another projection has written to a table is not in the copy.
+void refuse_shared_tables(const View& view, const Projection& projection) {
+    const auto own = text_array(projection.row.value(projection::TABLES).value, "tables");
+    view.tables.projections.for_each({}, [&](const StateRow& row) {
+        if (row.name(projection::NAME) == projection.name) return;
+        for (const std::string_view table : text_array(row.value(projection::TABLES).value, "tables"))
+            if (std::find(own.begin(), own.end(), table) != own.end())
+                throw sql_error(
+                    ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "another projection writes to a table of this one",
+                    "It is " + quoted(row.name(projection::NAME)) + ", and the table " + std::string(table) + ".",
+                    "Empty the tables and replay both, by es_reset_subscription() or by making them anew.");
+    });
+}
 
 LOCKTAG rebuild_lock(std::string_view name) { return lock_tag(LockKind::REBUILD, lock_key(name)); }
 
@@ -142,6 +157,7 @@ void Rebuild::begin(const View& view) {
                         "Projection " + quoted(name) + " was created without tables.",
                         "Drop it and create it again with tables => those that the handler writes to, or with a new "
                         "handler and new tables beside it.");
+    refuse_shared_tables(view, projection);
     as_owner([&] { made->create(); });
 
     Counter matching;
@@ -288,7 +304,7 @@ TIDEMARK_FUNCTION(tidemark_rebuild_projection) {
             throw bad_argument("max_count must not be 0", "No event could be projected.", "Give 1 or more.");
         const Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
         const char* lasting_name = pnstrdup(name.data(), name.size());
-        begin_procedure(fcinfo);
+        begin_procedure(fcinfo, FUNCTION);
         return Arguments{schema, lasting_name, max_count};
     });
     Rebuild(arguments.schema, arguments.name, arguments.max_count).run();

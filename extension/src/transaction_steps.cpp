@@ -7,10 +7,13 @@ extern "C" {
 
 namespace tidemark {
 
-void begin_procedure(FunctionCallInfo fcinfo) {
+void begin_procedure(FunctionCallInfo fcinfo, const char* procedure) {
     const bool is_call = fcinfo->context != nullptr && IsA(fcinfo->context, CallContext);
-    const bool is_atomic = !is_call || reinterpret_cast<CallContext*>(fcinfo->context)->atomic;
-    SPI_connect_ext(is_atomic ? 0 : SPI_OPT_NONATOMIC);
+    if (!is_call || reinterpret_cast<CallContext*>(fcinfo->context)->atomic)
+        throw sql_error(ERRCODE_INVALID_TRANSACTION_TERMINATION,
+                        std::string(procedure) + " cannot run inside a transaction block or a function",
+                        "It commits what it does.", "CALL it by itself.");
+    SPI_connect_ext(SPI_OPT_NONATOMIC);
     SPI_commit();
 }
 

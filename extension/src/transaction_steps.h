@@ -6,7 +6,7 @@
 namespace tidemark {
 
 // Begins what a procedure does: its own transaction, which the caller has not begun. Throws 2D000 in a transaction block.
-void begin_procedure(FunctionCallInfo fcinfo);
+void begin_procedure(FunctionCallInfo fcinfo, const char* procedure);
 
 class TransactionSteps {
   public:
