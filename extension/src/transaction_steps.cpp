@@ -17,4 +17,9 @@ void begin_procedure(FunctionCallInfo fcinfo, const char* procedure) {
     SPI_commit();
 }
 
+void TransactionSteps::next() const {
+    commit();
+    XactIsoLevel = XACT_READ_COMMITTED;
+}
+
 }  // namespace tidemark

@@ -23,7 +23,7 @@ class TransactionSteps {
         const MemoryContext caller = MemoryContextSwitchTo(memory);
         auto result = body();
         pg_call([&] {
-            commit();
+            next();
             MemoryContextSwitchTo(caller);
             MemoryContextReset(memory);
         });
@@ -31,6 +31,10 @@ class TransactionSteps {
     }
 
   private:
+    // Statements of a step see what others have committed before them, whatever the default is: steps wait for locks,
+    // and under a snapshot from before that a handler would fail to change what another session has changed.
+    void next() const;
+
     void (*const commit)();
     const MemoryContext memory;
 };
