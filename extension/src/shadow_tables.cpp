@@ -3,8 +3,11 @@
 #include "errors.h"
 #include "validate.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "catalog/namespace.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -23,6 +26,25 @@ void execute(const char* statement) {
 
 void append_listed(StringInfo list, const char* separator, const char* item) {
     appendStringInfo(list, "%s%s", list->len > 0 ? separator : "", item);
+}
+
+bool has_other_unique_index(Relation relation) {
+    ListCell* cell;
+    foreach (cell, RelationGetIndexList(relation)) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        const Form_pg_index form = index->rd_index;
+        const bool is_other = (form->indisunique || form->indisexclusion) && !form->indisprimary;
+        index_close(index, AccessShareLock);
+        if (is_other) return true;
+    }
+    return false;
+}
+
+bool is_referred_to(Relation relation) {
+    const TriggerDesc* triggers = relation->trigdesc;
+    return triggers != nullptr &&
+           std::any_of(triggers->triggers, triggers->triggers + triggers->numtriggers,
+                       [](const Trigger& trigger) { return RI_FKey_trigger_type(trigger.tgfoid) == RI_TRIGGER_PK; });
 }
 
 const char* or_null(const StringInfoData& list) { return list.len > 0 ? list.data : nullptr; }
@@ -61,8 +83,11 @@ ShadowTables::Table ShadowTables::describe(const char* name) {
         if (column->attidentity) identity = pstrdup(NameStr(column->attname));
     }
     const char* copy = quote_qualified_identifier("pg_temp", RelationGetRelationName(relation));
+    // Rows may exchange a unique value, which updating them one by one would stumble over. Where other tables refer to
+    // rows, these must stay.
+    const bool replaces_rows = has_other_unique_index(relation) && !is_referred_to(relation);
     table_close(relation, NoLock);
-    return {oid, name, copy, inserted.data, or_null(updated), or_null(same_key), identity};
+    return {oid, name, copy, inserted.data, or_null(updated), replaces_rows, or_null(same_key), identity};
 }
 
 void ShadowTables::create() const {
@@ -89,24 +114,29 @@ void ShadowTables::check_untouched() const {
 void ShadowTables::replace_rows() const {
     // What refers to another table goes first and comes last: they are named in the order of their references.
     for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
-        const char* vanished = table->same_key ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS new_row WHERE %s)",
-                                                          table->copy, table->same_key)
-                                               : "";
-        execute(psprintf("DELETE FROM %s AS old_row%s", table->name, vanished));
+        const char* kept = "";
+        if (table->same_key != nullptr)
+            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS new_row WHERE %s%s)", table->copy, table->same_key,
+                            table->replaces_rows ? " AND new_row OPERATOR(pg_catalog.*=) old_row" : "");
+        execute(psprintf("DELETE FROM %s AS old_row%s", table->name, kept));
     }
     for (const Table& table : tables) {
-        if (table.same_key != nullptr && table.updated != nullptr)
-            execute(psprintf(
-                "UPDATE %s AS old_row SET (%s) = (SELECT %s FROM %s AS new_row WHERE %s) WHERE EXISTS "
-                "(SELECT FROM %s AS new_row WHERE %s AND new_row OPERATOR(pg_catalog.*<>) old_row)",
-                table.name, table.updated, table.updated, table.copy, table.same_key, table.copy, table.same_key));
-        const char* added = table.same_key ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS old_row WHERE %s)",
-                                                      table.name, table.same_key)
-                                           : "";
+        const char* kept = "";
+        if (table.same_key != nullptr) {
+            if (!table.replaces_rows && table.updated != nullptr) update_rows(table);
+            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS old_row WHERE %s)", table.name, table.same_key);
+        }
         execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s AS new_row%s", table.name,
-                         table.inserted, table.inserted, table.copy, added));
+                         table.inserted, table.inserted, table.copy, kept));
         if (table.identity != nullptr) follow_identity(table);
     }
+}
+
+void ShadowTables::update_rows(const Table& table) {
+    execute(
+        psprintf("UPDATE %s AS old_row SET (%s) = (SELECT %s FROM %s AS new_row WHERE %s) WHERE EXISTS "
+                 "(SELECT FROM %s AS new_row WHERE %s AND new_row OPERATOR(pg_catalog.*<>) old_row)",
+                 table.name, table.updated, table.updated, table.copy, table.same_key, table.copy, table.same_key));
 }
 
 // The copy has numbered its rows by a sequence of its own.

@@ -31,11 +31,13 @@ class ShadowTables {
         const char* copy;      // likewise
         const char* inserted;  // columns: all but those that are generated
         const char* updated;   // those of them that can differ in rows of one key; null: none
+        bool replaces_rows;    // that differ; or updates them
         const char* same_key;  // compares the primary keys; null: there is none
         const char* identity;  // the column that is one; null: none
     };
     static std::span<const Table> find(Datum names);
     static Table describe(const char* name);
+    static void update_rows(const Table& table);
     static void follow_identity(const Table& table);
 
     const std::span<const Table> tables;
