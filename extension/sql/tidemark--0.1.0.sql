@@ -150,12 +150,44 @@ COMMENT ON COLUMN @extschema@.es_parked_events.times IS 'how often the stream''s
 
 COMMENT ON COLUMN @extschema@.es_subscription_consumers.came_back IS 'has called more than once: others leave partitions for it';
 
+-- Snapshots and upcasters. Like the tables of subscriptions; an administrator may delete snapshots.
+
+CREATE TABLE @extschema@.es_snapshots (
+    stream_id      text COLLATE "C" NOT NULL,
+    schema_version integer     NOT NULL,
+    version        bigint      NOT NULL,
+    state          jsonb       NOT NULL,
+    saved_at       timestamptz NOT NULL,
+    CONSTRAINT es_snapshots_pkey PRIMARY KEY (stream_id, schema_version)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_snapshots IS
+'What streams amounted to at a version, so that not all of their events have to be read. Can be deleted at any time: they are made from the events.';
+COMMENT ON COLUMN @extschema@.es_snapshots.schema_version IS 'of the state, and of how it is made from events: the caller''s number';
+COMMENT ON COLUMN @extschema@.es_snapshots.version IS 'of the stream: the last event that the state includes';
+
+CREATE TABLE @extschema@.es_upcasters (
+    event_type          text COLLATE "C" NOT NULL,
+    from_schema_version integer     NOT NULL,
+    function            text        NOT NULL,
+    owner               text        NOT NULL,
+    search_path         text        NOT NULL,
+    created_at          timestamptz NOT NULL,
+    CONSTRAINT es_upcasters_pkey PRIMARY KEY (event_type, from_schema_version)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_upcasters IS
+'The functions that turn an event''s data of one schema version into that of the next when it is read.';
+COMMENT ON COLUMN @extschema@.es_upcasters.function IS 'with its schema and the type of its argument: jsonb, the data, or es_events';
+COMMENT ON COLUMN @extschema@.es_upcasters.owner IS 'who registered it, with whose rights it runs';
+COMMENT ON COLUMN @extschema@.es_upcasters.search_path IS 'with which it runs: that of the registration, with pg_temp last';
+
 SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscriptions'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscription_partitions'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscription_consumers'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_parked_events'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_snapshots'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_upcasters'::regclass, ''::text);
 
 CREATE FUNCTION @extschema@.es_create_log() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log';
@@ -425,6 +457,50 @@ CREATE PROCEDURE @extschema@.es_notify(
 COMMENT ON PROCEDURE @extschema@.es_notify(text, interval, interval) IS
 'Sends NOTIFY to the channel, with the safe position, each time that has moved, at most once in min_interval; until it is cancelled, or duration is over. For those who LISTEN, by a session of its own, so that appending costs nothing more.';
 
+-- Snapshots ---------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_save_snapshot(
+    stream_id text, version bigint, state jsonb, schema_version integer DEFAULT 1) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_save_snapshot';
+COMMENT ON FUNCTION @extschema@.es_save_snapshot(text, bigint, jsonb, integer) IS
+'Keeps what a stream amounts to at a version, in place of an older snapshot of the same schema version. False, and nothing is changed, where there is one that is as new or newer. 22023 where the stream has no such version.';
+
+CREATE FUNCTION @extschema@.es_load_snapshot(stream_id text, schema_version integer DEFAULT 1)
+    RETURNS TABLE (stream_id text, schema_version integer, version bigint, state jsonb, saved_at timestamptz)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 1
+BEGIN ATOMIC
+    SELECT snapshot.stream_id, snapshot.schema_version, snapshot.version, snapshot.state, snapshot.saved_at
+    FROM @extschema@.es_snapshots AS snapshot
+    WHERE snapshot.stream_id = es_load_snapshot.stream_id
+      AND snapshot.schema_version = es_load_snapshot.schema_version;
+END;
+COMMENT ON FUNCTION @extschema@.es_load_snapshot(text, integer) IS
+'The snapshot of a stream that has the schema version: one row, or none. Read the events behind its version on top.';
+
+-- The order is asked for, as an Append in a parallel query has none.
+CREATE FUNCTION @extschema@.es_load(stream_id text, schema_version integer DEFAULT 1)
+    RETURNS TABLE (snapshot_version bigint, snapshot jsonb,
+                   "position" bigint, version bigint, recorded_at timestamptz, event_id uuid, schema_version integer,
+                   stream_id text, category text, event_type text, data jsonb, metadata jsonb)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 100
+BEGIN ATOMIC
+    WITH snapshot AS MATERIALIZED (
+        SELECT found.version, found.state
+        FROM @extschema@.es_load_snapshot(es_load.stream_id, es_load.schema_version) AS found
+    )
+    SELECT snapshot.version AS snapshot_version, snapshot.state, NULL::bigint, NULL::bigint AS version,
+           NULL::timestamptz, NULL::uuid, NULL::integer, NULL::text, NULL::text, NULL::text, NULL::jsonb, NULL::jsonb
+    FROM snapshot
+    UNION ALL
+    SELECT NULL, NULL, event.position, event.version, event.recorded_at, event.event_id, event.schema_version,
+           event.stream_id, event.category, event.event_type, event.data, event.metadata
+    FROM @extschema@.es_read_stream(
+        es_load.stream_id, coalesce((SELECT snapshot.version + 1 FROM snapshot), 1::bigint)) AS event
+    ORDER BY version NULLS FIRST;
+END;
+COMMENT ON FUNCTION @extschema@.es_load(text, integer) IS
+'A stream by its snapshot, all of one moment: first a row with the snapshot of that schema version alone, if there is one; then the events behind it, in version order. Without a snapshot, all events.';
+
 -- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
@@ -538,6 +614,14 @@ BEGIN ATOMIC
     FROM @extschema@.es_subscription_partitions AS partition
     WHERE partition.checkpoint > @extschema@.es_head_position()
     UNION ALL
+    SELECT 'snapshot above its stream', snapshot.stream_id, snapshot.version, NULL,
+           format('of schema version %s; the stream ends at version %s',
+                  snapshot.schema_version, coalesce(events.version, 0::bigint)),
+           'Who loads it does not get the events that come next. Delete it from es_snapshots.'
+    FROM @extschema@.es_snapshots AS snapshot
+    LEFT JOIN events ON events.stream_id = snapshot.stream_id AND events.version_after IS NULL
+    WHERE snapshot.version > coalesce(events.version, 0::bigint)
+    UNION ALL
     SELECT 'in-flight entry above the head', NULL, NULL, flight.first_position,
            format('transaction %s', flight.xid), 'The log head is damaged. Call es_leap().'
     FROM @extschema@.es_in_flight() AS flight
@@ -551,7 +635,8 @@ BEGIN ATOMIC
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
                   '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass,
                   '@extschema@.es_subscriptions'::regclass, '@extschema@.es_subscription_partitions'::regclass,
-                  '@extschema@.es_parked_events'::regclass)
+                  '@extschema@.es_parked_events'::regclass,
+                  '@extschema@.es_snapshots'::regclass, '@extschema@.es_upcasters'::regclass)
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
     UNION ALL
     SELECT 'table not guarded', NULL, NULL, NULL,
@@ -614,6 +699,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
     @extschema@.es_unpark(text, bigint, boolean), @extschema@.es_wait_for(text, bigint, interval),
     @extschema@.es_subscription_backlog(text),
+    @extschema@.es_save_snapshot(text, bigint, jsonb, integer),
+    @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
@@ -652,3 +739,8 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_set_partitions(text, integer), @extschema@.es_unpark(text, bigint, boolean),
     @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
     TO tidemark_admin;
+-- Snapshots
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer) TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION @extschema@.es_save_snapshot(text, bigint, jsonb, integer) TO tidemark_writer;
+GRANT SELECT, DELETE ON @extschema@.es_snapshots TO tidemark_admin;

@@ -16,6 +16,7 @@ enum class LockKind : uint16 {
     LEADING_WAITER = 0x7404,  // of one group: held by the one that commits wake
     SUBSCRIPTION = 0x7405,    // of how one subscription is shared out, by the hash of its name
     PARTITION = 0x7406,       // of one partition's checkpoint and lease
+    SNAPSHOT = 0x7408,        // of one snapshot of a stream, by the hash of its id and the schema version
 };
 
 LOCKTAG lock_tag(LockKind kind, uint64 key = 0);

@@ -28,6 +28,8 @@ struct LogTables {
     Oid partitions;  // of subscriptions
     Oid consumers;   // that stand in line
     Oid parked;      // events
+    Oid snapshots;   // of streams
+    Oid upcasters;
 };
 
 // The indexes of es_events, known by their key columns, which are in those columns' own order: an administrator may
