@@ -501,6 +501,82 @@ END;
 COMMENT ON FUNCTION @extschema@.es_load(text, integer) IS
 'A stream by its snapshot, all of one moment: first a row with the snapshot of that schema version alone, if there is one; then the events behind it, in version order. Without a snapshot, all events.';
 
+-- Upcasters ---------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_create_upcaster(event_type text, from_schema_version integer, function text)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_upcaster';
+COMMENT ON FUNCTION @extschema@.es_create_upcaster(text, integer, text) IS
+'Has events of a type and a schema version read with data of the next schema version, which the function makes of theirs. The function is IMMUTABLE and returns jsonb; it gets the data (jsonb) or the event (es_events). It runs with the caller''s rights and present search_path, whoever reads. The upcasters of a type form a chain without holes: a new one goes behind its end or before its beginning (22023). False where the function is registered there already; 42710 where another one is.';
+
+CREATE FUNCTION @extschema@.es_drop_upcaster(event_type text, from_schema_version integer) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_upcaster';
+COMMENT ON FUNCTION @extschema@.es_drop_upcaster(text, integer) IS
+'Takes back the first or the last upcaster of a type (22023 for one in between). The function stays. False where there is none.';
+
+CREATE FUNCTION @extschema@.es_forget_upcasters() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_forget_upcasters';
+COMMENT ON FUNCTION @extschema@.es_forget_upcasters() IS
+'Trigger function: has every session look at es_upcasters again, where it was changed by hand, as by a restore.';
+CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_forget_upcasters();
+
+CREATE FUNCTION @extschema@.es_upcast(
+    event_type text, schema_version integer, data jsonb, OUT schema_version integer, OUT data jsonb)
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_upcast';
+COMMENT ON FUNCTION @extschema@.es_upcast(text, integer, jsonb) IS
+'What reading makes of an event of the type and schema version with these data. For upcasters that get the whole event, its metadata are {}, and what is not known of it is null.';
+
+CREATE FUNCTION @extschema@.es_check_upcasters(golden jsonb)
+    RETURNS TABLE (place integer, event_type text, schema_version integer, problem text, expected jsonb, actual jsonb)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
+AS $$
+DECLARE
+    example jsonb;
+    reached integer;
+    newest integer;
+BEGIN
+    IF jsonb_typeof(golden) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'golden must be a JSON array' USING ERRCODE = '22023',
+            DETAIL = 'It is null, or another kind of JSON value.',
+            HINT = 'Write [{"type": "OrderPlaced", "schema_version": 1, "data": {}, "expected": {}}].';
+    END IF;
+    FOR place, example IN
+        SELECT element.ordinality - 1, element.value FROM jsonb_array_elements(golden) WITH ORDINALITY AS element
+    LOOP
+        IF NOT (jsonb_typeof(example) = 'object' AND example ?& ARRAY['type', 'data', 'expected']
+                AND example - ARRAY['type', 'schema_version', 'data', 'expected'] = '{}'
+                AND jsonb_typeof(example -> 'type') = 'string'
+                AND coalesce(example ->> 'schema_version', '1') ~ '^[1-9][0-9]{0,8}$') THEN
+            RAISE EXCEPTION 'invalid example' USING ERRCODE = '22023',
+                DETAIL = format('golden[%s]: It is not {"type": text, "schema_version": integer, "data", "expected"}.',
+                                place),
+                HINT = 'An absent schema_version is 1; the others are required.';
+        END IF;
+        event_type := example ->> 'type';
+        schema_version := coalesce(example ->> 'schema_version', '1');
+        expected := example -> 'expected';
+        BEGIN
+            SELECT upcast.schema_version, upcast.data INTO reached, actual
+            FROM @extschema@.es_upcast(event_type, schema_version, example -> 'data') AS upcast;
+            SELECT max(upcaster.from_schema_version) + 1 INTO newest
+            FROM @extschema@.es_upcasters AS upcaster WHERE upcaster.event_type = example ->> 'type';
+            problem := CASE
+                WHEN reached <> newest THEN format('schema version %s, and the upcasters lead to %s', reached, newest)
+                WHEN actual <> expected THEN 'other data' END;
+        EXCEPTION WHEN SQLSTATE 'TM007' THEN
+            GET STACKED DIAGNOSTICS problem = PG_EXCEPTION_DETAIL;
+            actual := NULL;
+        END;
+        IF problem IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.es_check_upcasters(jsonb) IS
+'Tries the upcasters with examples of each shape that events ever had: a JSON array of {type, schema_version, data, expected}. Returns a row for each, by its place from 0, that does not come out as expected, or not of the newest schema version, or not at all. No rows: all is well.';
+
 -- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
@@ -701,6 +777,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_subscription_backlog(text),
     @extschema@.es_save_snapshot(text, bigint, jsonb, integer),
     @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer),
+    @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer),
+    @extschema@.es_forget_upcasters(), @extschema@.es_upcast(text, integer, jsonb),
+    @extschema@.es_check_upcasters(jsonb),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
@@ -744,3 +823,10 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer) TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION @extschema@.es_save_snapshot(text, bigint, jsonb, integer) TO tidemark_writer;
 GRANT SELECT, DELETE ON @extschema@.es_snapshots TO tidemark_admin;
+-- Upcasters
+GRANT SELECT ON @extschema@.es_upcasters TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_upcast(text, integer, jsonb), @extschema@.es_check_upcasters(jsonb) TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer)
+    TO tidemark_admin;

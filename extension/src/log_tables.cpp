@@ -21,9 +21,9 @@ uint64 invalidations = 0;
 
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
-    const Oid known[] = {InvalidOid,           tables.events,     tables.head,      tables.marker, tables.installations,
-                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked, tables.snapshots,
-                         tables.upcasters};
+    const Oid known[] = {InvalidOid,           tables.events,        tables.head,       tables.marker,
+                         tables.installations, tables.subscriptions, tables.partitions, tables.consumers,
+                         tables.parked,        tables.snapshots,     tables.upcasters};
     if (std::find(std::begin(known), std::end(known), relation) != std::end(known)) {
         invalidations++;
         tables_known = false;

@@ -109,8 +109,7 @@ int64 max_count_argument(FunctionCallInfo fcinfo, int number) {
 void check_schema_version(int64 schema_version, const Place& place) {
     if (schema_version < 1)
         throw bad_argument("schema_version must be positive",
-                           at(place) + "It is " + std::to_string(schema_version) + ".",
-                           "Schema versions begin at 1.");
+                           at(place) + "It is " + std::to_string(schema_version) + ".", "Schema versions begin at 1.");
 }
 
 int32 schema_version_argument(FunctionCallInfo fcinfo, int number) {
