@@ -198,6 +198,36 @@ COMMENT ON COLUMN @extschema@.es_projection_rebuilds.reached_at IS 'when done wa
 COMMENT ON COLUMN @extschema@.es_projection_rebuilds.done IS 'events, so far';
 COMMENT ON COLUMN @extschema@.es_projection_rebuilds.total IS 'events of the projection in the log when it began';
 
+-- Snapshots and upcasters. Like the tables of subscriptions; an administrator may delete snapshots.
+
+CREATE TABLE @extschema@.es_snapshots (
+    stream_id      text COLLATE "C" NOT NULL,
+    schema_version integer     NOT NULL,
+    version        bigint      NOT NULL,
+    state          jsonb       NOT NULL,
+    saved_at       timestamptz NOT NULL,
+    CONSTRAINT es_snapshots_pkey PRIMARY KEY (stream_id, schema_version)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_snapshots IS
+'What streams amounted to at a version, so that not all of their events have to be read. Can be deleted at any time: they are made from the events.';
+COMMENT ON COLUMN @extschema@.es_snapshots.schema_version IS 'of the state, and of how it is made from events: the caller''s number';
+COMMENT ON COLUMN @extschema@.es_snapshots.version IS 'of the stream: the last event that the state includes';
+
+CREATE TABLE @extschema@.es_upcasters (
+    event_type          text COLLATE "C" NOT NULL,
+    from_schema_version integer     NOT NULL,
+    function            text        NOT NULL,
+    owner               text        NOT NULL,
+    search_path         text        NOT NULL,
+    created_at          timestamptz NOT NULL,
+    CONSTRAINT es_upcasters_pkey PRIMARY KEY (event_type, from_schema_version)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_upcasters IS
+'The functions that turn an event''s data of one schema version into that of the next when it is read.';
+COMMENT ON COLUMN @extschema@.es_upcasters.function IS 'with its schema and the type of its argument: jsonb, the data, or es_events';
+COMMENT ON COLUMN @extschema@.es_upcasters.owner IS 'who registered it, with whose rights it runs';
+COMMENT ON COLUMN @extschema@.es_upcasters.search_path IS 'with which it runs: that of the registration, with pg_temp last';
+
 SELECT pg_extension_config_dump('@extschema@.es_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_installations'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscriptions'::regclass, ''::text);
@@ -205,6 +235,8 @@ SELECT pg_extension_config_dump('@extschema@.es_subscription_partitions'::regcla
 SELECT pg_extension_config_dump('@extschema@.es_subscription_consumers'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_parked_events'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_projections'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_snapshots'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_upcasters'::regclass, ''::text);
 
 CREATE FUNCTION @extschema@.es_create_log() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_create_log';
@@ -548,6 +580,126 @@ COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_total IS 'of so many 
 COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_rate IS 'events a second';
 COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_remaining IS 'how long it has to go at that rate';
 
+-- Snapshots ---------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_save_snapshot(
+    stream_id text, version bigint, state jsonb, schema_version integer DEFAULT 1) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_save_snapshot';
+COMMENT ON FUNCTION @extschema@.es_save_snapshot(text, bigint, jsonb, integer) IS
+'Keeps what a stream amounts to at a version, in place of an older snapshot of the same schema version. False, and nothing is changed, where there is one that is as new or newer. 22023 where the stream has no such version.';
+
+CREATE FUNCTION @extschema@.es_load_snapshot(stream_id text, schema_version integer DEFAULT 1)
+    RETURNS TABLE (stream_id text, schema_version integer, version bigint, state jsonb, saved_at timestamptz)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 1
+BEGIN ATOMIC
+    SELECT snapshot.stream_id, snapshot.schema_version, snapshot.version, snapshot.state, snapshot.saved_at
+    FROM @extschema@.es_snapshots AS snapshot
+    WHERE snapshot.stream_id = es_load_snapshot.stream_id
+      AND snapshot.schema_version = es_load_snapshot.schema_version;
+END;
+COMMENT ON FUNCTION @extschema@.es_load_snapshot(text, integer) IS
+'The snapshot of a stream that has the schema version: one row, or none. Read the events behind its version on top.';
+
+-- The order is asked for, as an Append in a parallel query has none.
+CREATE FUNCTION @extschema@.es_load(stream_id text, schema_version integer DEFAULT 1)
+    RETURNS TABLE (snapshot_version bigint, snapshot jsonb,
+                   "position" bigint, version bigint, recorded_at timestamptz, event_id uuid, schema_version integer,
+                   stream_id text, category text, event_type text, data jsonb, metadata jsonb)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 100
+BEGIN ATOMIC
+    WITH snapshot AS MATERIALIZED (
+        SELECT found.version, found.state
+        FROM @extschema@.es_load_snapshot(es_load.stream_id, es_load.schema_version) AS found
+    )
+    SELECT snapshot.version AS snapshot_version, snapshot.state, NULL::bigint, NULL::bigint AS version,
+           NULL::timestamptz, NULL::uuid, NULL::integer, NULL::text, NULL::text, NULL::text, NULL::jsonb, NULL::jsonb
+    FROM snapshot
+    UNION ALL
+    SELECT NULL, NULL, event.position, event.version, event.recorded_at, event.event_id, event.schema_version,
+           event.stream_id, event.category, event.event_type, event.data, event.metadata
+    FROM @extschema@.es_read_stream(
+        es_load.stream_id, coalesce((SELECT snapshot.version + 1 FROM snapshot), 1::bigint)) AS event
+    ORDER BY version NULLS FIRST;
+END;
+COMMENT ON FUNCTION @extschema@.es_load(text, integer) IS
+'A stream by its snapshot, all of one moment: first a row with the snapshot of that schema version alone, if there is one; then the events behind it, in version order. Without a snapshot, all events.';
+
+-- Upcasters ---------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_create_upcaster(event_type text, from_schema_version integer, function text)
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_upcaster';
+COMMENT ON FUNCTION @extschema@.es_create_upcaster(text, integer, text) IS
+'Has events of a type and a schema version read with data of the next schema version, which the function makes of theirs. The function is IMMUTABLE and returns jsonb; it gets the data (jsonb) or the event (es_events). It runs with the caller''s rights and present search_path, whoever reads. The upcasters of a type form a chain without holes: a new one goes behind its end or before its beginning (22023). False where the function is registered there already; 42710 where another one is.';
+
+CREATE FUNCTION @extschema@.es_drop_upcaster(event_type text, from_schema_version integer) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_upcaster';
+COMMENT ON FUNCTION @extschema@.es_drop_upcaster(text, integer) IS
+'Takes back the first or the last upcaster of a type (22023 for one in between). The function stays. False where there is none.';
+
+CREATE FUNCTION @extschema@.es_forget_upcasters() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_forget_upcasters';
+COMMENT ON FUNCTION @extschema@.es_forget_upcasters() IS
+'Trigger function: has every session look at es_upcasters again, where it was changed by hand, as by a restore.';
+CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_forget_upcasters();
+
+CREATE FUNCTION @extschema@.es_upcast(
+    event_type text, schema_version integer, data jsonb, OUT schema_version integer, OUT data jsonb)
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_upcast';
+COMMENT ON FUNCTION @extschema@.es_upcast(text, integer, jsonb) IS
+'What reading makes of an event of the type and schema version with these data. For upcasters that get the whole event, its metadata are {}, and what is not known of it is null.';
+
+CREATE FUNCTION @extschema@.es_check_upcasters(golden jsonb)
+    RETURNS TABLE (place integer, event_type text, schema_version integer, problem text, expected jsonb, actual jsonb)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10
+AS $$
+DECLARE
+    example jsonb;
+    reached integer;
+    newest integer;
+BEGIN
+    IF jsonb_typeof(golden) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'golden must be a JSON array' USING ERRCODE = '22023',
+            DETAIL = 'It is null, or another kind of JSON value.',
+            HINT = 'Write [{"type": "OrderPlaced", "schema_version": 1, "data": {}, "expected": {}}].';
+    END IF;
+    FOR place, example IN
+        SELECT element.ordinality - 1, element.value FROM jsonb_array_elements(golden) WITH ORDINALITY AS element
+    LOOP
+        IF NOT (jsonb_typeof(example) = 'object' AND example ?& ARRAY['type', 'data', 'expected']
+                AND example - ARRAY['type', 'schema_version', 'data', 'expected'] = '{}'
+                AND jsonb_typeof(example -> 'type') = 'string'
+                AND coalesce(example ->> 'schema_version', '1') ~ '^[1-9][0-9]{0,8}$') THEN
+            RAISE EXCEPTION 'invalid example' USING ERRCODE = '22023',
+                DETAIL = format('golden[%s]: It is not {"type": text, "schema_version": integer, "data", "expected"}.',
+                                place),
+                HINT = 'An absent schema_version is 1; the others are required.';
+        END IF;
+        event_type := example ->> 'type';
+        schema_version := coalesce(example ->> 'schema_version', '1');
+        expected := example -> 'expected';
+        BEGIN
+            SELECT upcast.schema_version, upcast.data INTO reached, actual
+            FROM @extschema@.es_upcast(event_type, schema_version, example -> 'data') AS upcast;
+            SELECT max(upcaster.from_schema_version) + 1 INTO newest
+            FROM @extschema@.es_upcasters AS upcaster WHERE upcaster.event_type = example ->> 'type';
+            problem := CASE
+                WHEN reached <> newest THEN format('schema version %s, and the upcasters lead to %s', reached, newest)
+                WHEN actual <> expected THEN 'other data' END;
+        EXCEPTION WHEN SQLSTATE 'TM007' THEN
+            GET STACKED DIAGNOSTICS problem = PG_EXCEPTION_DETAIL;
+            actual := NULL;
+        END;
+        IF problem IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.es_check_upcasters(jsonb) IS
+'Tries the upcasters with examples of each shape that events ever had: a JSON array of {type, schema_version, data, expected}. Returns a row for each, by its place from 0, that does not come out as expected, or not of the newest schema version, or not at all. No rows: all is well.';
+
 -- The line ----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_safe_position() RETURNS bigint
@@ -661,6 +813,14 @@ BEGIN ATOMIC
     FROM @extschema@.es_subscription_partitions AS partition
     WHERE partition.checkpoint > @extschema@.es_head_position()
     UNION ALL
+    SELECT 'snapshot above its stream', snapshot.stream_id, snapshot.version, NULL,
+           format('of schema version %s; the stream ends at version %s',
+                  snapshot.schema_version, coalesce(events.version, 0::bigint)),
+           'Who loads it does not get the events that come next. Delete it from es_snapshots.'
+    FROM @extschema@.es_snapshots AS snapshot
+    LEFT JOIN events ON events.stream_id = snapshot.stream_id AND events.version_after IS NULL
+    WHERE snapshot.version > coalesce(events.version, 0::bigint)
+    UNION ALL
     SELECT 'in-flight entry above the head', NULL, NULL, flight.first_position,
            format('transaction %s', flight.xid), 'The log head is damaged. Call es_leap().'
     FROM @extschema@.es_in_flight() AS flight
@@ -674,7 +834,8 @@ BEGIN ATOMIC
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
                   '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass,
                   '@extschema@.es_subscriptions'::regclass, '@extschema@.es_subscription_partitions'::regclass,
-                  '@extschema@.es_parked_events'::regclass)
+                  '@extschema@.es_parked_events'::regclass,
+                  '@extschema@.es_snapshots'::regclass, '@extschema@.es_upcasters'::regclass)
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
     UNION ALL
     SELECT 'table not guarded', NULL, NULL, NULL,
@@ -740,6 +901,11 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_create_projection(
         text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
     @extschema@.es_drop_projection(text), @extschema@.es_is_rebuilding(text),
+    @extschema@.es_save_snapshot(text, bigint, jsonb, integer),
+    @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer),
+    @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer),
+    @extschema@.es_forget_upcasters(), @extschema@.es_upcast(text, integer, jsonb),
+    @extschema@.es_check_upcasters(jsonb),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
     @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
@@ -787,4 +953,16 @@ GRANT EXECUTE ON FUNCTION
         text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
     @extschema@.es_drop_projection(text),
     @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
+    TO tidemark_admin;
+-- Snapshots
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer) TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION @extschema@.es_save_snapshot(text, bigint, jsonb, integer) TO tidemark_writer;
+GRANT SELECT, DELETE ON @extschema@.es_snapshots TO tidemark_admin;
+-- Upcasters
+GRANT SELECT ON @extschema@.es_upcasters TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_upcast(text, integer, jsonb), @extschema@.es_check_upcasters(jsonb) TO tidemark_reader;
+GRANT EXECUTE ON FUNCTION
+    @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer)
     TO tidemark_admin;

@@ -226,9 +226,7 @@ TIDEMARK_FUNCTION(tidemark_append) {
         check_metadata(event.metadata);
         event.has_id = !PG_ARGISNULL(5);
         if (event.has_id) event.id = *PG_GETARG_UUID_P(5);
-        refuse_null(fcinfo, 7, "schema_version", "Leave it out for version 1.");
-        event.schema_version = PG_GETARG_INT32(7);
-        check_schema_version(event.schema_version);
+        event.schema_version = schema_version_argument(fcinfo, 7);
 
         write.events = {&event, 1};
         return append_one(fcinfo, write);

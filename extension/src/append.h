@@ -65,8 +65,7 @@ Jsonb* correlation_metadata(std::string_view id, std::span<const StreamWrite> wr
 // `{}`, for data and metadata that are not given.
 Jsonb* empty_object();
 
-// Both throw 22023.
+// Throws 22023.
 void check_metadata(const Document& metadata, const Place& place = {});
-void check_schema_version(int64 schema_version, const Place& place = {});
 
 }  // namespace tidemark

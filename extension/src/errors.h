@@ -14,6 +14,7 @@ constexpr int IDEMPOTENCY_CONFLICT = MAKE_SQLSTATE('T', 'M', '0', '0', '3');
 constexpr int LEASE_LOST = MAKE_SQLSTATE('T', 'M', '0', '0', '4');
 constexpr int UNKNOWN_SUBSCRIPTION = MAKE_SQLSTATE('T', 'M', '0', '0', '5');
 constexpr int SUBSCRIPTION_FAILED = MAKE_SQLSTATE('T', 'M', '0', '0', '6');
+constexpr int UPCAST_IMPOSSIBLE = MAKE_SQLSTATE('T', 'M', '0', '0', '7');
 constexpr int NOT_REACHED_IN_TIME = MAKE_SQLSTATE('T', 'M', '0', '0', '8');
 constexpr int ACKNOWLEDGED_ALREADY = MAKE_SQLSTATE('T', 'M', '0', '0', '9');
 

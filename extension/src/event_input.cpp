@@ -73,13 +73,6 @@ void check_metadata(const Document& metadata, const Place& place) {
                            "Write {\"user\": \"ann\"}, or leave it out.");
 }
 
-void check_schema_version(int64 schema_version, const Place& place) {
-    if (schema_version < 1)
-        throw bad_argument("schema_version must be positive",
-                           at(place) + "It is " + std::to_string(schema_version) + ".",
-                           "Schema versions of an event type begin at 1.");
-}
-
 std::span<const NewEvent> parse_events(JsonbContainer* array, Place place) {
     if (!is_array(array))
         throw bad_argument("events must be a JSON array", at(place) + "It is another kind of JSON value.",

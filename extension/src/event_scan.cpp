@@ -53,7 +53,8 @@ ScanKeyData integer_key(AttrNumber column, int32 value) {
     return make_key(column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(value));
 }
 
-EventSink::EventSink(FunctionCallInfo fcinfo, Relation events, int columns) {
+EventSink::EventSink(FunctionCallInfo fcinfo, Relation events, int columns)
+    : upcasting(log_tables(fcinfo), events), upcasts(upcast_when_read) {
     // As the statement was planned: it may have waited for the table while columns were added or dropped.
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
@@ -79,8 +80,9 @@ EventSink::EventSink(FunctionCallInfo fcinfo, Relation events, int columns) {
     }
 }
 
-void EventSink::put(TupleTableSlot* row, std::span<const Datum> more) {
-    if (!as_stored) {
+void EventSink::put(TupleTableSlot* event, std::span<const Datum> more) {
+    TupleTableSlot* row = upcasts ? upcasting.upcast(event) : event;
+    if (!as_stored || row != event) {
         put_formed(row, more);
     } else if (more.empty()) {
         tuplestore_puttupleslot(store, row);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "log_tables.h"
+#include "upcasting.h"
 #include "validate.h"
 
 extern "C" {
@@ -43,19 +44,21 @@ ScanKeyData text_key(AttrNumber column, StrategyNumber strategy, std::string_vie
 ScanKeyData bigint_key(AttrNumber column, StrategyNumber strategy, int64 value);
 ScanKeyData integer_key(AttrNumber column, int32 value);  // equal
 
-// The result of a function that returns rows of es_events, or their first columns and others after them. Spills to disk
-// past work_mem.
+// The result of a function that returns rows of es_events, or their first columns and others after them, upcast unless
+// the setting says otherwise. Spills to disk past work_mem.
 class EventSink {
   public:
     // event_columns: how many columns of the result are those of es_events; by default all.
     EventSink(FunctionCallInfo fcinfo, Relation events, int event_columns = 0);
     // `more` are the values of the columns after those.
-    void put(TupleTableSlot* row, std::span<const Datum> more = {});
+    void put(TupleTableSlot* event, std::span<const Datum> more = {});
 
   private:
     void put_formed(TupleTableSlot* row, std::span<const Datum> more);
     void put_extended(HeapTuple row, std::span<const Datum> more);
 
+    Upcasting upcasting;
+    const bool upcasts;
     Tuplestorestate* store;
     TupleDesc planned;
     int event_columns;

@@ -42,8 +42,8 @@ Oid function_of(const Handler& handler, Oid event_type, Oid owner) {
 
 }  // namespace
 
-HandlerCalls::HandlerCalls(const Handler& handler, Relation events, Handled& handled, int64 most)
-    : handler(handler), handled(handled), most(most), event_type(events->rd_rel->reltype) {}
+HandlerCalls::HandlerCalls(const LogTables& log, const Handler& handler, Relation events, Handled& handled, int64 most)
+    : handler(handler), handled(handled), most(most), event_type(events->rd_rel->reltype), upcasting(log, events) {}
 
 void HandlerCalls::begin() {
     context = {error_context_stack, describe, this};
@@ -57,10 +57,11 @@ void HandlerCalls::begin() {
     handled.begun = true;
 }
 
-bool HandlerCalls::visit(TupleTableSlot* event) {
-    handled.position = DatumGetInt64(event_value(event, POSITION));
+bool HandlerCalls::visit(TupleTableSlot* stored) {
+    handled.position = DatumGetInt64(event_value(stored, POSITION));
     handled.count++;
     if (!handled.begun) begin();
+    TupleTableSlot* event = upcasting.upcast(stored);
     const MemoryContext caller = MemoryContextSwitchTo(memory);
     if (handler.takes_batch) {
         add_to_batch(event);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "log_scan.h"
+#include "upcasting.h"
 #include "user_function.h"
 
 namespace tidemark {
@@ -22,13 +23,14 @@ struct Handled {
     bool begun = false;  // the function is there and may be called
 };
 
-// Calls a handler for the events that it is shown, under the active snapshot. An error of the handler passes through,
+// Calls a handler for the events that it is shown, upcast, under the active snapshot. An error of the handler passes through,
 // with a line of context. Looks the function up at the first event: throws 42883 where it is gone, 42704 where its owner
 // is, 42501 where that may not call it.
 class HandlerCalls : public EventVisitor {
   public:
     // `most`: of events that it is to be shown.
-    HandlerCalls(const Handler& handler, Relation events, Handled& handled, int64 most = PG_INT64_MAX);
+    HandlerCalls(const LogTables& log, const Handler& handler, Relation events, Handled& handled,
+                 int64 most = PG_INT64_MAX);
     bool visit(TupleTableSlot* event) override;
     // Calls for what is not handed over yet; to be called when all is shown, unless by an error.
     void finish();
@@ -44,6 +46,7 @@ class HandlerCalls : public EventVisitor {
     Handled& handled;
     const int64 most;
     const Oid event_type;
+    Upcasting upcasting;
     FmgrInfo function;
     MemoryContext memory;  // of one call
     ErrorContextCallback context;

@@ -22,7 +22,8 @@ uint64 invalidations = 0;
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
     const Oid known[] = {InvalidOid,           tables.events,     tables.head,      tables.marker, tables.installations,
-                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked, tables.projections};
+                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked, tables.projections,
+                         tables.rebuilds,      tables.snapshots,  tables.upcasters};
     if (std::find(std::begin(known), std::end(known), relation) != std::end(known)) {
         invalidations++;
         tables_known = false;
@@ -105,7 +106,9 @@ const LogTables& find_tables(Schema schema_of_log) {
                   table_named("es_subscription_consumers", schema),
                   table_named("es_parked_events", schema),
                   table_named("es_projections", schema),
-                  table_named("es_projection_rebuilds", schema)};
+                  table_named("es_projection_rebuilds", schema),
+                  table_named("es_snapshots", schema),
+                  table_named("es_upcasters", schema)};
         tables_known = before == invalidations;
     }
     return tables;

@@ -29,7 +29,9 @@ struct LogTables {
     Oid consumers;   // that stand in line
     Oid parked;      // events
     Oid projections;
-    Oid rebuilds;  // of projections, that are under way
+    Oid rebuilds;   // of projections, that are under way
+    Oid snapshots;  // of streams
+    Oid upcasters;
 };
 
 // The indexes of es_events, known by their key columns, which are in those columns' own order: an administrator may

@@ -29,7 +29,8 @@ constexpr int64 ROWS_WORTH_NOTING = 1000;
 // What the batch works on, open and locked.
 struct Work {
     Work(const LogTables& log, const BatchRequest& request)
-        : events(table_open(log.events, AccessShareLock)),
+        : log(log),
+          events(table_open(log.events, AccessShareLock)),
           head(table_open(log.head, AccessShareLock)),
           tables(log, RowExclusiveLock),
           read(begin_safe_read(head, "es_run_projection()")),
@@ -45,6 +46,7 @@ struct Work {
         table_close(events, NoLock);
     }
 
+    const LogTables& log;
     const Relation events, head;
     const ProjectionTables tables;
     const SafeRead read;
@@ -76,13 +78,13 @@ class NewEvents : public EventVisitor {
 void handle(Work& work, int64 most, int64 upto) {
     for (const ParkedStream& stream : work.parked) {
         if (!stream.is_released()) continue;
-        HandlerCalls calls(work.projection.handler, work.events, work.handled, 1);
+        HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, 1);
         scan_released(work.events, work.subscription, work.partition, stream, calls);
         calls.finish();
         work.redelivered = work.handled.count > 0;
         if (work.redelivered) return check_deferred_constraints();
     }
-    HandlerCalls calls(work.projection.handler, work.events, work.handled, most);
+    HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, most);
     const Undelivered undelivered({&work.partition, 1}, work.parked, [](const Partition&) { return true; });
     NewEvents events(undelivered, calls);
     ScanBudget budget = {ROWS_A_BATCH};

@@ -113,11 +113,11 @@ void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const 
 
 // Projects what is in the log above the position, while others go on appending, until little is left; then locks them
 // out until the transaction ends, and projects that. Returns where the projection begins.
-int64 catch_up(const Handler& handler, const EventFilter& filter, Relation events, Relation head, int64 start,
-               bool from_now) {
+int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& filter, Relation events, Relation head,
+               int64 start, bool from_now) {
     int64 position = start;
     Handled handled;
-    HandlerCalls calls(handler, events, handled);
+    HandlerCalls calls(log, handler, events, handled);
     for (ScanBudget budget = {PG_INT64_MAX, FEW_EVENTS}; budget.visited >= FEW_EVENTS && !from_now;) {
         budget.visited = 0;
         const SafeRead read = begin_safe_read(head, "es_create_projection()");
@@ -161,8 +161,8 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
         if (is_new) {
             const Projection projection(row);
             if (projection.is_sync)
-                start =
-                    catch_up(projection.handler, filter, events, head, start, view(PG_GETARG_TEXT_PP(START)) == "end");
+                start = catch_up(log, projection.handler, filter, events, head, start,
+                                 view(PG_GETARG_TEXT_PP(START)) == "end");
             insert_subscription(fcinfo, FILTER, tables.subscriptions, name, projection.is_sync ? 0 : 1, start, true);
             row.set_bigint(projection::START_POSITION, start);
             tables.projections.insert(row);

@@ -149,9 +149,12 @@ void Rebuild::begin(const View& view) {
     handler.search_path = MemoryContextStrdup(memory, psprintf("pg_temp, %s", search_path));
     position = projection.row.bigint(projection::START_POSITION);
 
-    MemoryContextSwitchTo(memory);
-    const auto* made = new (palloc(sizeof(ShadowTables))) ShadowTables(projection.row.value(projection::TABLES).value);
-    MemoryContextSwitchTo(caller);
+    const ShadowTables* made = nullptr;
+    as_owner([&] {
+        MemoryContextSwitchTo(memory);
+        made = new (palloc(sizeof(ShadowTables))) ShadowTables(projection.row.value(projection::TABLES).value);
+        MemoryContextSwitchTo(caller);
+    });
     if (made->empty())
         throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the projection's tables are not known",
                         "Projection " + quoted(name) + " was created without tables.",
@@ -179,7 +182,7 @@ void Rebuild::begin(const View& view) {
 // Has the handler called for the next events, of which there may be so many, up to the line.
 void Rebuild::project(const View& view, int64 most) {
     Handled handled;
-    HandlerCalls calls(handler, view.events, handled, most);
+    HandlerCalls calls(log_tables_in(schema), handler, view.events, handled, most);
     ScanBudget budget;
     position = scan_log(view.events, view.filter, position, view.read.position, budget, calls);
     calls.finish();

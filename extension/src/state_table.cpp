@@ -58,6 +58,16 @@ HeapTuple StateTable::form(const StateRow& row) const {
     return heap_form_tuple(RelationGetDescr(relation), row.values, row.nulls);
 }
 
+bool StateTable::lock(const StateRow& row) const {
+    ItemPointerData tid = row.tid;
+    TM_FailureData failure;
+    TupleTableSlot* slot = table_slot_create(relation, nullptr);
+    const TM_Result result = table_tuple_lock(relation, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
+                                              LockTupleExclusive, LockWaitBlock, 0, &failure);
+    ExecDropSingleTupleTableSlot(slot);
+    return result == TM_Ok;
+}
+
 void StateTable::insert(const StateRow& row) const {
     CatalogTupleInsert(relation, form(row));
     CommandCounterIncrement();

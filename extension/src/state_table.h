@@ -59,6 +59,9 @@ class StateTable {
     }
 
     StateRow new_row() const;  // all null
+    // Locks the row, against those who change it by hand too, until the transaction ends. False where it is as it was
+    // read no more: then it is to be found again, under a new snapshot.
+    bool lock(const StateRow& row) const;
     void insert(const StateRow& row) const;
     void update(StateRow* row) const;
     void remove(const StateRow& row) const;

@@ -96,7 +96,7 @@ void project(const LogTables& log, Relation events, const Append& append) {
         if (!may_match(projection.filter, events, append)) continue;
         const SnapshotScope snapshot;
         Handled handled;
-        HandlerCalls calls(projection.handler, events, handled);
+        HandlerCalls calls(log, projection.handler, events, handled);
         scan_stretch(events, projection.filter, first - 1, last, calls);
         calls.finish();
         snapshot.end();

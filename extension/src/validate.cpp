@@ -106,6 +106,19 @@ int64 max_count_argument(FunctionCallInfo fcinfo, int number) {
     return max_count;
 }
 
+void check_schema_version(int64 schema_version, const Place& place) {
+    if (schema_version < 1)
+        throw bad_argument("schema_version must be positive",
+                           at(place) + "It is " + std::to_string(schema_version) + ".", "Schema versions begin at 1.");
+}
+
+int32 schema_version_argument(FunctionCallInfo fcinfo, int number) {
+    refuse_null(fcinfo, number, "schema_version", "Give a number, or leave the argument out.");
+    const int32 schema_version = PG_GETARG_INT32(number);
+    check_schema_version(schema_version);
+    return schema_version;
+}
+
 int64 milliseconds_argument(FunctionCallInfo fcinfo, int number, const char* what, int64 least, int64 most) {
     refuse_null(fcinfo, number, what, "Give an interval, or leave the argument out.");
     const Interval* interval = PG_GETARG_INTERVAL_P(number);

@@ -53,6 +53,9 @@ void refuse_null(FunctionCallInfo fcinfo, int number, const char* what, const ch
 // A limit on the number of events to return: null means none.
 int64 max_count_argument(FunctionCallInfo fcinfo, int number);
 
+void check_schema_version(int64 schema_version, const Place& place = {});
+int32 schema_version_argument(FunctionCallInfo fcinfo, int number);
+
 // An interval in milliseconds. Throws 22023 unless it is from least to most of them.
 int64 milliseconds_argument(FunctionCallInfo fcinfo, int number, const char* what, int64 least, int64 most);
 
