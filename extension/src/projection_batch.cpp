@@ -127,7 +127,7 @@ void be_less_careful(const Work& work, Caution& caution) {
 }
 
 // The event at which the handler has failed is noted, tried again later, or parked.
-Progress settle_failure(Work& work, const CaughtError& error) {
+Progress settle_failure(Work& work, const CaughtError& error, Caution& caution) {
     const StateRow& registered = work.projection.row;
     const std::string_view on_error = registered.name(projection::ON_ERROR);
     const int64 position = work.handled.position;
@@ -138,7 +138,8 @@ Progress settle_failure(Work& work, const CaughtError& error) {
     if (on_error == "retry" || attempts <= registered.integer(projection::RETRIES)) {
         const int64 first = registered.bigint(projection::RETRY_MILLISECONDS);
         const int64 delay = std::min(first << std::min(attempts - 1, 20), LONGEST_RETRY_DELAY);
-        work.partition.note_failure(position, reason, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay));
+        caution.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+        work.partition.note_failure(position, reason, caution.retry_at);
         progress = Progress::PUT_OFF;
     } else if (on_error == "park" && work.handled.begun) {
         // Where the handler cannot even be called it is no event's fault.
@@ -157,7 +158,7 @@ Progress settle_failure(Work& work, const CaughtError& error) {
 }
 
 // Locks the projection, and whether there is anything to be done with it.
-Progress begin(const LogTables& log, const BatchRequest& request) {
+Progress begin(const LogTables& log, const BatchRequest& request, Caution& caution) {
     const LOCKTAG tag = partition_lock(request.projection, 0);
     if (request.waits)
         lock(tag);
@@ -171,6 +172,7 @@ Progress begin(const LogTables& log, const BatchRequest& request) {
         progress = Progress::GONE;
     } else if (!request.resumes) {
         const Partition partition = tables.subscriptions.partition(request.projection, 0);
+        caution.retry_at = partition.row.bigint(partition::RETRY_AT);
         if (partition.has_failed_for_good())
             progress = Progress::FAILED;
         else if (partition.is_put_off(GetCurrentTimestamp()))
@@ -186,7 +188,7 @@ bool is_of_class(int sqlstate, int category) { return ERRCODE_TO_CATEGORY(sqlsta
 }  // namespace
 
 Progress project_batch(const LogTables& log, const BatchRequest& request, Caution& caution) {
-    const Progress begun = pg_call([&] { return begin(log, request); });
+    const Progress begun = pg_call([&] { return begin(log, request, caution); });
     if (begun != Progress::SOME) return begun;
 
     Work* work = pg_call([&] { return new (palloc(sizeof(Work))) Work(log, request); });
@@ -211,7 +213,7 @@ Progress project_batch(const LogTables& log, const BatchRequest& request, Cautio
             be_careful(*work, caution);
         } else {
             caution = {};
-            progress = settle_failure(*work, *error);
+            progress = settle_failure(*work, *error, caution);
         }
         work->close();
         return progress;

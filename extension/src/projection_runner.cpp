@@ -24,6 +24,9 @@ namespace {
 constexpr int64 LOOK_AROUND = 1000;  // milliseconds
 constexpr const char* FUNCTION = "es_run_projection()";
 
+// None of them too early.
+int64 milliseconds_until(TimestampTz time) { return std::max<int64>((time - GetCurrentTimestamp() + 999) / 1000, 0); }
+
 class Runner {
   public:
     Runner(Oid schema, const RunRequest& request, void (*commit)()) : schema(schema), request(request), steps(commit) {}
@@ -99,19 +102,21 @@ void Runner::run() {
     const int64 target = follows ? PG_INT64_MAX : line;
     while (!over) {
         bool progressed = false;
+        TimestampTz look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_AROUND);
         for (const std::string& name : names()) {
             const BatchRequest batch = {name.c_str(), request.max_count, target,
                                         request.projection != nullptr && !follows, resumes};
             const Progress progress =
                 steps.run([&] { return project_batch(log_tables_in(schema), batch, cautions[name]); });
             progressed = progressed || progress == Progress::SOME;
+            if (progress == Progress::PUT_OFF) look_at = std::min(look_at, cautions[name].retry_at);
             if (progress == Progress::FAILED && request.projection != nullptr) throw_failure(name);
             if (progress == Progress::GONE && request.projection != nullptr) over = true;
         }
         resumes = false;
-        const int64 left = std::max<int64>((end - GetCurrentTimestamp()) / 1000, 0);
+        const int64 left = milliseconds_until(end);
         over = over || (left == 0 && (!progressed || follows));
-        if (!over && !progressed) line = await(line, std::min(left, LOOK_AROUND));
+        if (!over && !progressed) line = await(line, std::min(left, milliseconds_until(look_at)));
     }
 }
 
