@@ -7,6 +7,7 @@
 #include "waiting.h"
 
 extern "C" {
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
@@ -43,25 +44,41 @@ int32 retries_argument(FunctionCallInfo fcinfo, int number) {
     return retries;
 }
 
-// The names of ordinary tables, qualified. Throws where the caller does not own one: rebuilding empties it.
+// Why a rebuild could not work with the table, or null.
+const char* table_problem(Oid table, const Oid* others, int count) {
+    const char* name = OidIsValid(table) ? get_rel_name(table) : nullptr;
+    if (name == nullptr) return "It is no table.";
+    if (get_rel_relkind(table) != RELKIND_RELATION) return "It is not an ordinary table.";
+    if (get_rel_persistence(table) == RELPERSISTENCE_TEMP) return "It is a temporary table.";
+    if (table < FirstNormalObjectId || OidIsValid(getExtensionOfObject(RelationRelationId, table)))
+        return "It belongs to PostgreSQL or to an extension.";
+    const bool is_repeated =
+        std::any_of(others, others + count, [&](Oid other) { return strcmp(get_rel_name(other), name) == 0; });
+    return is_repeated ? "Another one has the same name, and a handler names them without their schemas." : nullptr;
+}
+
+// The qualified names of the tables.
 Datum tables_argument(FunctionCallInfo fcinfo, int number) {
-    if (PG_ARGISNULL(number)) return PointerGetDatum(construct_empty_array(TEXTOID));
+    refuse_null(fcinfo, number, "tables", "Leave it out, or name the tables that the handler writes to.");
     Datum* elements;
     bool* nulls;
     int count;
     deconstruct_array(PG_GETARG_ARRAYTYPE_P(number), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls,
                       &count);
+    auto* tables = static_cast<Oid*>(palloc((count + 1) * sizeof(Oid)));
     for (int i = 0; i < count; i++) {
-        const Oid table = nulls[i] ? InvalidOid : DatumGetObjectId(elements[i]);
-        const char* name = OidIsValid(table) ? get_rel_name(table) : nullptr;
-        if (name == nullptr || get_rel_relkind(table) != RELKIND_RELATION || get_rel_persistence(table) == 't')
-            throw bad_argument("tables must name permanent tables", "Element " + std::to_string(i + 1) + " does not.",
+        tables[i] = nulls[i] ? InvalidOid : DatumGetObjectId(elements[i]);
+        const char* problem = table_problem(tables[i], tables, i);
+        if (problem != nullptr)
+            throw bad_argument("a rebuild could not work with these tables",
+                               "Element " + std::to_string(i + 1) + ": " + problem,
                                "Name the tables that the handler writes to.");
-        if (!compat::owns_relation(table, GetUserId()))
+        const char* name = get_rel_name(tables[i]);
+        if (!compat::owns_relation(tables[i], GetUserId()))
             throw sql_error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the projection's tables",
                             "Table " + quoted(name) + " is another role's.",
                             "Leave tables out, or let its owner create the projection.");
-        const char* schema = get_namespace_name(get_rel_namespace(table));
+        const char* schema = get_namespace_name(get_rel_namespace(tables[i]));
         elements[i] = PointerGetDatum(cstring_to_text(quote_qualified_identifier(schema, name)));
     }
     return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
