@@ -600,7 +600,6 @@ END;
 COMMENT ON FUNCTION @extschema@.es_load_snapshot(text, integer) IS
 'The snapshot of a stream that has the schema version: one row, or none. Read the events behind its version on top.';
 
--- The order is asked for, as an Append in a parallel query has none.
 CREATE FUNCTION @extschema@.es_load(stream_id text, schema_version integer DEFAULT 1)
     RETURNS TABLE (snapshot_version bigint, snapshot jsonb,
                    "position" bigint, version bigint, recorded_at timestamptz, event_id uuid, schema_version integer,

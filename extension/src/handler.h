@@ -23,9 +23,9 @@ struct Handled {
     bool begun = false;  // the function is there and may be called
 };
 
-// Calls a handler for the events that it is shown, upcast, under the active snapshot. An error of the handler passes through,
-// with a line of context. Looks the function up at the first event: throws 42883 where it is gone, 42704 where its owner
-// is, 42501 where that may not call it.
+// Calls a handler for the events that it is shown, upcast, under the active snapshot. An error of the handler passes
+// through, with a line of context. Looks the function up at the first event: throws 42883 where it is gone, 42704
+// where its owner is, 42501 where that may not call it.
 class HandlerCalls : public EventVisitor {
   public:
     // `most`: of events that it is to be shown.

@@ -1,4 +1,5 @@
-// Projections: handlers that fold the log's events into tables, in the append's transaction (sync) or behind it (async).
+// Projections: handlers that fold the log's events into tables, in the append's transaction (sync) or behind it
+// (async).
 //
 // What a projection is for stands in es_subscriptions, under its name: its filter, and for an async one the cursor, of
 // one partition. How it is done stands in es_projections. A sync projection has no cursor: it is where the log is.

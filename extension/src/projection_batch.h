@@ -25,16 +25,16 @@ enum class Progress {
 
 // What a runner remembers of a projection from one batch to the next.
 struct Caution {
-    // After a batch has failed in which several events could be at fault: how many, from the checkpoint on, and how many
-    // of them to do at once.
+    // After a batch has failed in which several events could be at fault: how many, from the checkpoint on, and how
+    // many of them to do at once.
     int64 suspects = 0;
     int64 at_once = 0;
     int conflicts = 0;         // in a row
     TimestampTz retry_at = 0;  // where it is put off
 };
 
-// Does one batch, in the running transaction, which is to be committed afterwards, whatever it returns. Not to be called
-// inside pg_call. Throws only what is nobody's fault, as where it is cancelled.
+// Does one batch, in the running transaction, which is to be committed afterwards, whatever it returns. Not to be
+// called inside pg_call. Throws only what is nobody's fault, as where it is cancelled.
 Progress project_batch(const LogTables& log, const BatchRequest& request, Caution& caution);
 
 }  // namespace tidemark

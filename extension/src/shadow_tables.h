@@ -2,7 +2,8 @@
 //
 // They have the names of the real ones, and a handler that runs with pg_temp first in its search_path writes to them,
 // unless it names the schema. In the end the real tables get their rows. That is done by statements, not by exchanging
-// the tables: readers see the old rows until the transaction commits, and views, rights and references stay as they are.
+// the tables: readers see the old rows until the transaction commits, and views, rights and references stay as they
+// are.
 #pragma once
 
 #include "pg_compat.h"
@@ -21,7 +22,8 @@ class ShadowTables {
     void drop() const;
     // Throws 55000 where the running transaction has written to a real table.
     void check_untouched() const;
-    // Makes the rows of the real tables those of the copies. Touches only rows that differ, where there is a primary key.
+    // Makes the rows of the real tables those of the copies. Touches only rows that differ, where there is a primary
+    // key.
     void replace_rows() const;
 
   private:

@@ -5,7 +5,8 @@
 
 namespace tidemark {
 
-// Begins what a procedure does: its own transaction, which the caller has not begun. Throws 2D000 in a transaction block.
+// Begins what a procedure does: its own transaction, which the caller has not begun. Throws 2D000 in a transaction
+// block.
 void begin_procedure(FunctionCallInfo fcinfo, const char* procedure);
 
 class TransactionSteps {

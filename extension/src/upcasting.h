@@ -1,5 +1,5 @@
-// Events as readers are to see them: with data of the newest schema version of their type, brought there step by step by
-// the functions in es_upcasters. All of it runs inside pg_call; nothing here has a destructor.
+// Events as readers are to see them: with data of the newest schema version of their type, brought there step by step
+// by the functions in es_upcasters. All of it runs inside pg_call; nothing here has a destructor.
 #pragma once
 
 #include "log_tables.h"

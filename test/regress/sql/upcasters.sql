@@ -29,7 +29,8 @@ SET search_path = public, shapes;
 SELECT es_create_upcaster('Named', 2, 'nest'), es_create_upcaster('Named', 3, 'number(es_events)');
 RESET search_path;
 SELECT event_type, from_schema_version, function, owner = current_user AS own, search_path,
-       created_at BETWEEN now() - interval '1 minute' AND clock_timestamp() AS is_recent FROM es_upcasters ORDER BY 1, 2;
+       created_at BETWEEN now() - interval '1 minute' AND clock_timestamp() AS is_recent
+FROM es_upcasters ORDER BY 1, 2;
 -- Every event comes in the newest shape, whatever it was appended in; newer ones and other types as they are.
 SELECT version, schema_version, event_type, data, metadata FROM es_read_stream('customer-1');
 SELECT version, schema_version, data FROM es_read_stream('customer-1', 2, 1, backward => true);
@@ -79,7 +80,9 @@ BEGIN;
 SELECT es_create_upcaster('Named', 3, 'shapes.number');
 SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
 SAVEPOINT a;
-SELECT es_drop_upcaster('Named', 3), es_drop_upcaster('Named', 2);
+SELECT es_drop_upcaster('Named', 3);
+SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
+SELECT es_drop_upcaster('Named', 2);
 SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
 ROLLBACK TO a;
 SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
@@ -137,23 +140,5 @@ SELECT schema_version, data FROM es_read_streams('{customer-0}');
 ROLLBACK;
 SELECT count(set_config(name, 'off', false)) FROM pg_settings
 WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
-
--- Examples of each shape tell whether the upcasters are right.
-SELECT * FROM es_check_upcasters('[]');
-SELECT * FROM es_check_upcasters('[
-    {"type": "Named", "data": {"name": "Al Arc"},
-     "expected": {"customer": {"first": "Al", "last": "Arc"}, "tenant": null}},
-    {"type": "Named", "schema_version": 4, "data": 1.0, "expected": 1}, {"type": "Other", "data": [], "expected": []}]');
-\pset format unaligned
-SELECT * FROM es_check_upcasters('[
-    {"type": "Named", "schema_version": 3, "data": {"customer": 1}, "expected": {"customer": 2, "tenant": null}},
-    {"type": "Named", "schema_version": 5, "data": {}, "expected": {}},
-    {"type": "Named", "schema_version": 3, "data": {}, "expected": {"tenant": null}},
-    {"type": "Other", "data": null, "expected": {}}]');
-BEGIN;
-SELECT es_drop_upcaster('Named', 1);
-SELECT * FROM es_check_upcasters('[{"type": "Named", "data": {}, "expected": {}}]');
-ROLLBACK;
-\pset format aligned
 SET client_min_messages = warning;
 DROP SCHEMA shapes CASCADE;

@@ -60,8 +60,8 @@ sub new_log
     return $node;
 }
 
-# start_pooler(user, databases, settings): a PgBouncer in transaction mode, which ends with the test; its folder and port.
-# The latter two are lines of its configuration.
+# start_pooler(user, databases, settings): a PgBouncer in transaction mode, which ends with the test; its folder and
+# port. The latter two are lines of its configuration.
 my @poolers;
 END { local $?; $_->kill_kill for @poolers }
 sub start_pooler
