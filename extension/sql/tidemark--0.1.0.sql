@@ -266,6 +266,18 @@ ALTER TABLE @extschema@.es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
 ALTER TABLE @extschema@.es_log_marker ENABLE ALWAYS TRIGGER es_log_marker_immutable;
 ALTER TABLE @extschema@.es_installations ENABLE ALWAYS TRIGGER es_installations_immutable;
 
+-- What sessions keep of tables -------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_announce_change() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_announce_change';
+COMMENT ON FUNCTION @extschema@.es_announce_change() IS
+'Trigger function: has every session look at a table again, whose rows were changed by hand, as by a restore.';
+
+CREATE TRIGGER es_projections_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_projections
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_announce_change();
+CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_announce_change();
+
 -- Expected versions -------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_any() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN -2;
@@ -636,13 +648,6 @@ CREATE FUNCTION @extschema@.es_drop_upcaster(event_type text, from_schema_versio
 COMMENT ON FUNCTION @extschema@.es_drop_upcaster(text, integer) IS
 'Takes back the first or the last upcaster of a type (22023 for one in between). The function stays. False where there is none.';
 
-CREATE FUNCTION @extschema@.es_forget_upcasters() RETURNS trigger
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_forget_upcasters';
-COMMENT ON FUNCTION @extschema@.es_forget_upcasters() IS
-'Trigger function: has every session look at es_upcasters again, where it was changed by hand, as by a restore.';
-CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_forget_upcasters();
-
 CREATE FUNCTION @extschema@.es_upcast(
     event_type text, schema_version integer, data jsonb, OUT schema_version integer, OUT data jsonb)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tidemark_upcast';
@@ -903,11 +908,12 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_save_snapshot(text, bigint, jsonb, integer),
     @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer),
     @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer),
-    @extschema@.es_forget_upcasters(), @extschema@.es_upcast(text, integer, jsonb),
+    @extschema@.es_upcast(text, integer, jsonb),
     @extschema@.es_check_upcasters(jsonb),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
-    @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
+    @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change(),
+    @extschema@.es_announce_change()
     FROM PUBLIC;
 REVOKE ALL ON PROCEDURE
     @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval),

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "commands/defrem.h"
+#include "commands/trigger.h"
 }
 
 namespace tidemark {
@@ -157,6 +158,17 @@ bool have_same_keys(Oid one, Oid other) {
     index_close(second, AccessShareLock);
     index_close(first, AccessShareLock);
     return same;
+}
+
+// The trigger of tables whose rows sessions keep: what somebody changes by hand, as a restore does, holds for them too.
+TIDEMARK_FUNCTION(tidemark_announce_change) {
+    return pg_call([&] {
+        if (!CALLED_AS_TRIGGER(fcinfo))
+            throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_announce_change() is a trigger function",
+                            "It was called by itself.");
+        CacheInvalidateRelcache(reinterpret_cast<TriggerData*>(fcinfo->context)->tg_relation);
+        return PointerGetDatum(nullptr);
+    });
 }
 
 }  // namespace tidemark

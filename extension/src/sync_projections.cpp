@@ -1,6 +1,7 @@
 #include "sync_projections.h"
 
 #include "guard.h"
+#include "log_cache.h"
 #include "projection.h"
 #include "snapshot_scope.h"
 
@@ -19,49 +20,27 @@ struct SyncProjection {
     Handler handler;
 };
 
-// By name.
-struct SyncProjections {
-    SyncProjection* all;
-    int32 count;
-};
+// Ordered by name.
+using SyncProjections = List*;
 
-void load(const LogTables& log, SyncProjections* found) {
+SyncProjections load(const LogTables& log) {
     const ProjectionTables tables(log, AccessShareLock);
     const SnapshotScope snapshot;
-    int32 room = 4;
-    *found = {static_cast<SyncProjection*>(palloc(room * sizeof(SyncProjection))), 0};
+    List* found = NIL;
     tables.projections.for_each({}, [&](const StateRow& row) {
         const Projection projection(row);
-        if (!projection.is_sync) return;
-        if (found->count == room) {
-            room *= 2;
-            found->all = static_cast<SyncProjection*>(repalloc(found->all, room * sizeof(SyncProjection)));
-        }
-        new (&found->all[found->count++])
-            SyncProjection{tables.subscriptions.subscription(projection.name).filter, projection.handler};
+        if (projection.is_sync)
+            found = lappend(found, new (palloc(sizeof(SyncProjection))) SyncProjection{
+                                       tables.subscriptions.subscription(projection.name).filter, projection.handler});
     });
     snapshot.end();
     tables.close();
+    return found;
 }
 
-// Kept from one append to the next. What was kept before stays until the transaction ends: an append that is made by a
-// handler may find that it has changed, while the outer append goes on with what it knows.
 SyncProjections sync_projections(const LogTables& log) {
-    static SyncProjections known = {};
-    static MemoryContext memory = nullptr;
-    static uint64 generation = 0;
-    while (memory == nullptr || generation != log_generation()) {
-        generation = log_generation();
-        if (memory != nullptr) MemoryContextSetParent(memory, TopTransactionContext);
-        memory = nullptr;
-        MemoryContext fresh = AllocSetContextCreate(CurrentMemoryContext, "sync projections", ALLOCSET_SMALL_SIZES);
-        const MemoryContext caller = MemoryContextSwitchTo(fresh);
-        load(log, &known);
-        MemoryContextSwitchTo(caller);
-        MemoryContextSetParent(fresh, TopMemoryContext);
-        memory = fresh;
-    }
-    return known;
+    static LogCache<SyncProjections> cache;
+    return cache.get([&] { return load(log); });
 }
 
 // Whether an event of the append can be for the projection, as far as that is seen without reading what was stored.
@@ -84,15 +63,16 @@ bool may_match(const EventFilter& filter, Relation events, const Append& append)
 
 void project(const LogTables& log, Relation events, const Append& append) {
     const SyncProjections projections = sync_projections(log);
-    if (projections.count == 0) return;
+    if (projections == NIL) return;
     int64 first = PG_INT64_MAX, last = 0;
     for (const StreamWrite& write : append.writes) {
         if (write.events.empty()) continue;
         first = std::min(first, write.result.first_position);
         last = std::max(last, write.result.last_position);
     }
-    for (int32 i = 0; i < projections.count; i++) {
-        const SyncProjection& projection = projections.all[i];
+    ListCell* cell;
+    foreach (cell, projections) {
+        const auto& projection = *static_cast<const SyncProjection*>(lfirst(cell));
         if (!may_match(projection.filter, events, append)) continue;
         const SnapshotScope snapshot;
         Handled handled;
