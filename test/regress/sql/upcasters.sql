@@ -140,5 +140,12 @@ SELECT schema_version, data FROM es_read_streams('{customer-0}');
 ROLLBACK;
 SELECT count(set_config(name, 'off', false)) FROM pg_settings
 WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+-- A session that first hears of upcasters in a statement that registers one, and fails, knows nothing of that one.
+\c -
+SELECT es_create_upcaster('Moved', 1, 'shapes.same'), (SELECT max(schema_version) FROM es_read_stream('customer-1', 3)),
+       1 / es_stream_version('none');
+SELECT schema_version FROM es_read_stream('customer-1', 3);
+SELECT es_drop_upcaster('Named', 3), (SELECT max(schema_version) FROM es_read_stream('customer-1', 1, 1));
+
 SET client_min_messages = warning;
 DROP SCHEMA shapes CASCADE;

@@ -99,6 +99,11 @@ SELECT left(statement, 16) AS statement, state, detail
 FROM unnest(ARRAY['es_read_streams(''{a-1}'')', 'es_read_after(1)', 'es_fetch(''failing'', ''ann'')',
                   'es_load(''a-1'')', 'es_upcast(''Null'', 1, ''{}'')']) AS statement,
     pg_temp.attempt('SELECT ' || statement);
+-- A consumer gets what comes before it, and can set it aside without having had it.
+SELECT position FROM es_fetch('failing', 'ann', 1);
+SELECT es_park('failing', 2, fence) > fence AS parked FROM es_claim('failing', 'ann');
+SELECT position, event_type, held FROM es_parked('failing');
+SELECT count(*) FROM es_fetch('failing', 'ann');
 -- Whoever asks for events as they are stored has them.
 SET tidemark.upcast = off;
 SELECT count(*) FROM es_read_stream('a-1');
