@@ -116,8 +116,9 @@ bool is_attributed(const Work& work) { return work.handled.count == 1; }
 
 void be_careful(const Work& work, Caution& caution) {
     const int64 count = work.handled.count;
+    const bool is_the_last = !work.projection.handler.takes_batch && !work.handled.ended;
     caution.suspects = count;
-    caution.at_once = work.projection.handler.takes_batch ? (count + 1) / 2 : count - 1;
+    caution.at_once = is_the_last ? count - 1 : (count + 1) / 2;
 }
 
 void be_less_careful(const Work& work, Caution& caution) {

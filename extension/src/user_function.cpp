@@ -132,7 +132,7 @@ void RegistrantScope::begin(Oid role, const char* search_path) {
 }
 
 void RegistrantScope::end() const {
-    AtEOXact_GUC(true, guc_level);
+    AtEOXact_GUC(false, guc_level);  // undoes what the function has set, too
     SetUserIdAndSecContext(caller, caller_context);
 }
 
