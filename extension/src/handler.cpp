@@ -76,7 +76,6 @@ bool HandlerCalls::visit(TupleTableSlot* stored) {
 void HandlerCalls::finish() {
     if (!handled.begun) return;
     if (in_batch > 0) call_for_batch();
-    handled.ended = true;
     scope.end();
     error_context_stack = context.previous;
     MemoryContextDelete(memory);

@@ -21,7 +21,6 @@ struct Handled {
     int64 count = 0;     // events that it was shown, with the one at which it failed
     int64 position = 0;  // of the last of them
     bool begun = false;  // the function is there and may be called
-    bool ended = false;  // it was called for all of them
 };
 
 // Calls a handler for the events that it is shown, upcast, under the active snapshot. An error of the handler passes
