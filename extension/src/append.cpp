@@ -149,8 +149,16 @@ void write(const LogTables& tables, Relation events, const Append& append) {
         next += std::ssize(write.events);
         write.result.last_position = next - 1;
     }
-    store(events, append);
-    project(tables, events, append);
+    const bool is_outermost = !is_appending();
+    try {
+        note_append(append);
+        store(events, append);
+        if (is_outermost) pg_call([&] { project_appended(tables, events); });
+    } catch (...) {
+        if (is_outermost) end_appending();
+        throw;
+    }
+    if (is_outermost) end_appending();
 }
 
 // The order matters: the streams' locks before their versions are read, the positions last before the events are

@@ -43,6 +43,21 @@ SyncProjections sync_projections(const LogTables& log) {
     return cache.get([&] { return load(log); });
 }
 
+// An append by its positions. `append` tells more of the outermost one.
+struct Stretch {
+    int64 first, last;
+    const Append* append;
+};
+
+// What the outermost append in progress and those within it have appended, in the order of the positions.
+struct Appended {
+    Stretch* all = nullptr;
+    int32 count = 0, room = 0;
+    MemoryContext memory = nullptr;  // null: there is no append in progress
+} appended;
+
+constexpr int32 MOST_WITHIN_ONE = 10000;
+
 // Whether an event of the append can be for the projection, as far as that is seen without reading what was stored.
 bool may_match(const EventFilter& filter, Relation events, const Append& append) {
     // A trigger may have given an event another type.
@@ -59,28 +74,55 @@ bool may_match(const EventFilter& filter, Relation events, const Append& append)
     });
 }
 
+void project(const LogTables& log, Relation events, const Stretch& stretch) {
+    ListCell* cell;
+    foreach (cell, sync_projections(log)) {
+        const auto& projection = *static_cast<const SyncProjection*>(lfirst(cell));
+        if (stretch.append != nullptr && !may_match(projection.filter, events, *stretch.append)) continue;
+        const SnapshotScope snapshot;
+        Handled handled;
+        HandlerCalls calls(log, projection.handler, events, handled);
+        scan_stretch(events, projection.filter, stretch.first - 1, stretch.last, calls);
+        calls.finish();
+        snapshot.end();
+    }
+}
+
 }  // namespace
 
-void project(const LogTables& log, Relation events, const Append& append) {
-    const SyncProjections projections = sync_projections(log);
-    if (projections == NIL) return;
+bool is_appending() { return appended.memory != nullptr; }
+
+void note_append(const Append& append) {
     int64 first = PG_INT64_MAX, last = 0;
     for (const StreamWrite& write : append.writes) {
         if (write.events.empty()) continue;
         first = std::min(first, write.result.first_position);
         last = std::max(last, write.result.last_position);
     }
-    ListCell* cell;
-    foreach (cell, projections) {
-        const auto& projection = *static_cast<const SyncProjection*>(lfirst(cell));
-        if (!may_match(projection.filter, events, append)) continue;
-        const SnapshotScope snapshot;
-        Handled handled;
-        HandlerCalls calls(log, projection.handler, events, handled);
-        scan_stretch(events, projection.filter, first - 1, last, calls);
-        calls.finish();
-        snapshot.end();
+    const bool is_outermost = !is_appending();
+    if (is_outermost) appended.memory = CurrentMemoryContext;
+    if (appended.count == MOST_WITHIN_ONE)
+        throw sql_error(ERRCODE_STATEMENT_TOO_COMPLEX, "triggers and handlers append without end",
+                        "They have appended " + std::to_string(MOST_WITHIN_ONE) + " times within one append.",
+                        "See that a handler's own events do not lead to more of the same.");
+    if (appended.count == appended.room) {
+        const int32 room = std::max(4, appended.room * 2);
+        void* all = MemoryContextAllocExtended(appended.memory, room * sizeof(Stretch), MCXT_ALLOC_NO_OOM);
+        if (all == nullptr) throw std::bad_alloc();
+        appended.all = std::copy_n(appended.all, appended.count, static_cast<Stretch*>(all)) - appended.count;
+        appended.room = room;
+    }
+    appended.all[appended.count++] = {first, last, is_outermost ? &append : nullptr};
+}
+
+void project_appended(const LogTables& log, Relation events) {
+    if (sync_projections(log) == NIL) return;
+    for (int32 i = 0; i < appended.count; i++) {
+        const Stretch stretch = appended.all[i];  // handlers make it grow
+        project(log, events, stretch);
     }
 }
+
+void end_appending() { appended = {}; }
 
 }  // namespace tidemark
