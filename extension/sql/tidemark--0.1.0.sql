@@ -838,7 +838,7 @@ BEGIN ATOMIC
     WHERE oid IN ('@extschema@.es_events'::regclass, '@extschema@.es_log_head'::regclass,
                   '@extschema@.es_installations'::regclass, '@extschema@.es_log_marker'::regclass,
                   '@extschema@.es_subscriptions'::regclass, '@extschema@.es_subscription_partitions'::regclass,
-                  '@extschema@.es_parked_events'::regclass,
+                  '@extschema@.es_parked_events'::regclass, '@extschema@.es_projections'::regclass,
                   '@extschema@.es_snapshots'::regclass, '@extschema@.es_upcasters'::regclass)
       AND (relpersistence = 'u') <> (oid = '@extschema@.es_log_marker'::regclass)
     UNION ALL
