@@ -84,6 +84,7 @@ CREATE TABLE @extschema@.es_subscriptions (
     next_partitions integer,
     barrier         bigint,
     created_at      timestamptz NOT NULL,
+    is_projection   boolean     NOT NULL,
     CONSTRAINT es_subscriptions_pkey PRIMARY KEY (name)
 ) USING heap;
 COMMENT ON TABLE @extschema@.es_subscriptions IS
@@ -91,9 +92,10 @@ COMMENT ON TABLE @extschema@.es_subscriptions IS
 COMMENT ON COLUMN @extschema@.es_subscriptions.category IS 'only events of this category; null: of all';
 COMMENT ON COLUMN @extschema@.es_subscriptions.event_types IS 'only events of these types; null: of all';
 COMMENT ON COLUMN @extschema@.es_subscriptions.stream_prefix IS 'only streams whose ids begin so; null: all';
-COMMENT ON COLUMN @extschema@.es_subscriptions.partitions IS 'into how many its streams are divided';
+COMMENT ON COLUMN @extschema@.es_subscriptions.partitions IS 'into how many its streams are divided; 0: it is of a sync projection, which has no checkpoint';
 COMMENT ON COLUMN @extschema@.es_subscriptions.next_partitions IS 'how many there will be, when all have come to the barrier; null: no change is under way';
 COMMENT ON COLUMN @extschema@.es_subscriptions.barrier IS 'no partition is read beyond this position before the change; null: there is none';
+COMMENT ON COLUMN @extschema@.es_subscriptions.is_projection IS 'it has no consumers, but a handler: see es_projections';
 
 CREATE TABLE @extschema@.es_subscription_partitions (
     subscription       text COLLATE "C" NOT NULL,
@@ -150,6 +152,52 @@ COMMENT ON COLUMN @extschema@.es_parked_events.times IS 'how often the stream''s
 
 COMMENT ON COLUMN @extschema@.es_subscription_consumers.came_back IS 'has called more than once: others leave partitions for it';
 
+-- Projections. Known to the library by number, too.
+
+CREATE TABLE @extschema@.es_projections (
+    name               text COLLATE "C" NOT NULL,
+    mode               text COLLATE "C" NOT NULL,
+    handler            text        NOT NULL,
+    takes_batch        boolean     NOT NULL,
+    owner              text        NOT NULL,
+    search_path        text        NOT NULL,
+    on_error           text COLLATE "C" NOT NULL,
+    retries            integer     NOT NULL,
+    retry_milliseconds bigint      NOT NULL,
+    tables             text[]      NOT NULL,
+    start_position     bigint      NOT NULL,
+    created_at         timestamptz NOT NULL,
+    CONSTRAINT es_projections_pkey PRIMARY KEY (name)
+) USING heap;
+COMMENT ON TABLE @extschema@.es_projections IS
+'Handlers that fold events into tables. Which events, is in es_subscriptions; how far they are, in es_projection_status.';
+COMMENT ON COLUMN @extschema@.es_projections.mode IS 'sync: the handler runs in each append; async: behind it';
+COMMENT ON COLUMN @extschema@.es_projections.handler IS 'the function''s name, with its schema';
+COMMENT ON COLUMN @extschema@.es_projections.takes_batch IS 'its argument is an array of events; or one event';
+COMMENT ON COLUMN @extschema@.es_projections.owner IS 'the role that registered it, with whose rights it runs';
+COMMENT ON COLUMN @extschema@.es_projections.search_path IS 'under which it runs';
+COMMENT ON COLUMN @extschema@.es_projections.on_error IS 'what to do when it fails: fail (stop), park (the event) or retry (for ever)';
+COMMENT ON COLUMN @extschema@.es_projections.retries IS 'how often an event is tried again before that';
+COMMENT ON COLUMN @extschema@.es_projections.retry_milliseconds IS 'the pause before the first time, doubled each time, to five minutes at most';
+COMMENT ON COLUMN @extschema@.es_projections.tables IS 'that it writes to, for es_rebuild_projection(); with their schemas';
+COMMENT ON COLUMN @extschema@.es_projections.start_position IS 'it is for events above this position';
+
+CREATE TABLE @extschema@.es_projection_rebuilds (
+    projection text COLLATE "C" NOT NULL,
+    pid        integer     NOT NULL,
+    started_at timestamptz NOT NULL,
+    reached_at timestamptz NOT NULL,
+    done       bigint      NOT NULL,
+    total      bigint      NOT NULL,
+    CONSTRAINT es_projection_rebuilds_pkey PRIMARY KEY (projection)
+) USING heap WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.es_projection_rebuilds IS
+'Rebuilds of projections that are under way, and those that were cut off. To be seen by es_projection_status.';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.pid IS 'the process that does it';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.reached_at IS 'when done was counted';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.done IS 'events, so far';
+COMMENT ON COLUMN @extschema@.es_projection_rebuilds.total IS 'events of the projection in the log when it began';
+
 -- Snapshots and upcasters. Like the tables of subscriptions; an administrator may delete snapshots.
 
 CREATE TABLE @extschema@.es_snapshots (
@@ -186,6 +234,7 @@ SELECT pg_extension_config_dump('@extschema@.es_subscriptions'::regclass, ''::te
 SELECT pg_extension_config_dump('@extschema@.es_subscription_partitions'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_subscription_consumers'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_parked_events'::regclass, ''::text);
+SELECT pg_extension_config_dump('@extschema@.es_projections'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_snapshots'::regclass, ''::text);
 SELECT pg_extension_config_dump('@extschema@.es_upcasters'::regclass, ''::text);
 
@@ -216,6 +265,18 @@ ALTER TABLE @extschema@.es_events ENABLE ALWAYS TRIGGER es_events_restored;
 ALTER TABLE @extschema@.es_log_head ENABLE ALWAYS TRIGGER es_log_head_immutable;
 ALTER TABLE @extschema@.es_log_marker ENABLE ALWAYS TRIGGER es_log_marker_immutable;
 ALTER TABLE @extschema@.es_installations ENABLE ALWAYS TRIGGER es_installations_immutable;
+
+-- What sessions keep of tables -------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_announce_change() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_announce_change';
+COMMENT ON FUNCTION @extschema@.es_announce_change() IS
+'Trigger function: has every session look at a table again, whose rows were changed by hand, as by a restore.';
+
+CREATE TRIGGER es_projections_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_projections
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_announce_change();
+CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
+    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_announce_change();
 
 -- Expected versions -------------------------------------------------------------------------------------------------
 
@@ -457,6 +518,80 @@ CREATE PROCEDURE @extschema@.es_notify(
 COMMENT ON PROCEDURE @extschema@.es_notify(text, interval, interval) IS
 'Sends NOTIFY to the channel, with the safe position, each time that has moved, at most once in min_interval; until it is cancelled, or duration is over. For those who LISTEN, by a session of its own, so that appending costs nothing more.';
 
+-- Projections -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.es_create_projection(
+    name          text,
+    handler       text,
+    category      text     DEFAULT NULL,
+    event_types   text[]   DEFAULT NULL,
+    stream_prefix text     DEFAULT NULL,
+    mode          text     DEFAULT 'async',
+    start         text     DEFAULT 'beginning',
+    on_error      text     DEFAULT 'fail',
+    retries       integer  DEFAULT 0,
+    retry_delay   interval DEFAULT '1 second',
+    tables        regclass[] DEFAULT '{}')
+    RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_create_projection';
+COMMENT ON FUNCTION @extschema@.es_create_projection(text, text, text, text[], text, text, text, text, integer, interval, regclass[]) IS
+'Makes a projection: a handler, function(es_events) or function(es_events[]) returning void, is called for the events of one category, of any of the types, of streams whose id begins with the prefix, where given. mode sync: in each append, whose transaction it shares; the log from start on is projected first. mode async: by es_run_projection() or the background worker; on_error says what becomes of an event whose handler fails: fail (stop there), park (set it aside) or retry (for ever); before that it is tried so many retries, with pauses from retry_delay on, doubled each time. tables: those that the handler writes to, for es_rebuild_projection(). The handler runs with the rights and the search_path of the caller, whoever appends. Returns false where the same projection exists; raises 42710 where another of the name does.';
+
+CREATE FUNCTION @extschema@.es_drop_projection(name text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_projection';
+COMMENT ON FUNCTION @extschema@.es_drop_projection(text) IS
+'Removes a projection; its handler and tables stay. A sync one when the appends that are in progress are over. False where there is none.';
+
+CREATE PROCEDURE @extschema@.es_run_projection(
+    name text DEFAULT NULL, max_count bigint DEFAULT 1000, duration interval DEFAULT '0')
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_run_projection';
+COMMENT ON PROCEDURE @extschema@.es_run_projection(text, bigint, interval) IS
+'Has an async projection''s handler called for the events that it has not had, in batches of max_count at most, each with the checkpoint in a transaction of its own, up to the safe position; null: all async projections in turn, but those that have failed. Goes on with what is appended meanwhile for as long as duration says; null: until it is cancelled. One session at a time works on a projection; others leave it to that one, or wait for it where it is named and duration is 0. A projection that has failed is tried again where it is named; raises TM006 where it fails.';
+
+CREATE PROCEDURE @extschema@.es_rebuild_projection(name text, max_count bigint DEFAULT 1000)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'tidemark_rebuild_projection';
+COMMENT ON PROCEDURE @extschema@.es_rebuild_projection(text, bigint) IS
+'Projects the log anew, as when the handler was changed: into temporary copies of the projection''s tables, in batches of max_count events, while the tables are read and the projection goes on; then gives the tables the rows of the copies in one transaction, with the checkpoint, and forgets its failure and what is parked. Only that holds the projection up, or where it is sync those who append. Changes nothing where it fails. Raises 55000 where the projection was created without tables, or its handler names them with their schema.';
+
+CREATE FUNCTION @extschema@.es_is_rebuilding(name text) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_is_rebuilding';
+COMMENT ON FUNCTION @extschema@.es_is_rebuilding(text) IS
+'For es_projection_status: whether another session rebuilds a projection at this moment.';
+
+CREATE VIEW @extschema@.es_projection_status AS
+    SELECT projection.name, projection.mode, projection.handler, partition.checkpoint,
+           ahead.backlog, ahead.is_exact AS backlog_is_exact, ahead.oldest_recorded_at AS oldest_undelivered_at,
+           clock_timestamp() - ahead.oldest_recorded_at AS oldest_undelivered_age,
+           partition.acked_at, partition.failed_at, partition.failed_position, partition.attempts, partition.retry_at,
+           partition.error,
+           (SELECT count(*) FROM @extschema@.es_parked_events AS parked WHERE parked.subscription = projection.name)
+           AS parked,
+           rebuild.started_at AS rebuild_started_at, rebuild.done AS rebuild_done, rebuild.total AS rebuild_total,
+           speed.events AS rebuild_rate,
+           make_interval(secs => greatest(rebuild.total - rebuild.done, 0) / nullif(speed.events, 0))
+           AS rebuild_remaining
+    FROM @extschema@.es_projections AS projection
+    LEFT JOIN @extschema@.es_subscription_partitions AS partition ON partition.subscription = projection.name
+    LEFT JOIN LATERAL @extschema@.es_subscription_backlog(projection.name) AS ahead ON true
+    LEFT JOIN @extschema@.es_projection_rebuilds AS rebuild
+      ON rebuild.projection = projection.name
+     AND @extschema@.es_is_rebuilding(projection.name)
+    LEFT JOIN LATERAL (
+        SELECT rebuild.done / nullif(extract(epoch FROM rebuild.reached_at - rebuild.started_at), 0)::double precision
+    ) AS speed (events) ON true;
+COMMENT ON VIEW @extschema@.es_projection_status IS
+'A row for each projection: how far it is and what is before it, what has failed, and how far a rebuild of it has come. A sync one is where the log is, and has no checkpoint.';
+COMMENT ON COLUMN @extschema@.es_projection_status.backlog IS 'events that match and can be read, not projected yet; counted up to 1,000, and among the next 100,000 of the log';
+COMMENT ON COLUMN @extschema@.es_projection_status.backlog_is_exact IS 'false: there may be more than backlog says';
+COMMENT ON COLUMN @extschema@.es_projection_status.oldest_undelivered_at IS 'when the oldest of them was appended';
+COMMENT ON COLUMN @extschema@.es_projection_status.error IS 'of the last failure; null once something was projected since';
+COMMENT ON COLUMN @extschema@.es_projection_status.retry_at IS 'when the event is tried again; null after a failure: not before it is run by its name';
+COMMENT ON COLUMN @extschema@.es_projection_status.parked IS 'streams that are held behind a parked event';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_done IS 'events that a rebuild which is under way has projected';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_total IS 'of so many that there were when it began';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_rate IS 'events a second';
+COMMENT ON COLUMN @extschema@.es_projection_status.rebuild_remaining IS 'how long it has to go at that rate';
+
 -- Snapshots ---------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.es_save_snapshot(
@@ -512,13 +647,6 @@ CREATE FUNCTION @extschema@.es_drop_upcaster(event_type text, from_schema_versio
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_drop_upcaster';
 COMMENT ON FUNCTION @extschema@.es_drop_upcaster(text, integer) IS
 'Takes back the first or the last upcaster of a type (22023 for one in between). The function stays. False where there is none.';
-
-CREATE FUNCTION @extschema@.es_forget_upcasters() RETURNS trigger
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'tidemark_forget_upcasters';
-COMMENT ON FUNCTION @extschema@.es_forget_upcasters() IS
-'Trigger function: has every session look at es_upcasters again, where it was changed by hand, as by a restore.';
-CREATE TRIGGER es_upcasters_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON @extschema@.es_upcasters
-    FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.es_forget_upcasters();
 
 CREATE FUNCTION @extschema@.es_upcast(
     event_type text, schema_version integer, data jsonb, OUT schema_version integer, OUT data jsonb)
@@ -774,16 +902,23 @@ REVOKE ALL ON FUNCTION
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
     @extschema@.es_unpark(text, bigint, boolean), @extschema@.es_wait_for(text, bigint, interval),
     @extschema@.es_subscription_backlog(text),
+    @extschema@.es_create_projection(
+        text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
+    @extschema@.es_drop_projection(text), @extschema@.es_is_rebuilding(text),
     @extschema@.es_save_snapshot(text, bigint, jsonb, integer),
     @extschema@.es_load_snapshot(text, integer), @extschema@.es_load(text, integer),
     @extschema@.es_create_upcaster(text, integer, text), @extschema@.es_drop_upcaster(text, integer),
-    @extschema@.es_forget_upcasters(), @extschema@.es_upcast(text, integer, jsonb),
+    @extschema@.es_upcast(text, integer, jsonb),
     @extschema@.es_check_upcasters(jsonb),
     @extschema@.es_safe_position(), @extschema@.es_head_position(), @extschema@.es_leap(),
     @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify(),
-    @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change()
+    @extschema@.es_indexed_version(text), @extschema@.es_missing_indexes(), @extschema@.es_refuse_change(),
+    @extschema@.es_announce_change()
     FROM PUBLIC;
-REVOKE ALL ON PROCEDURE @extschema@.es_notify(text, interval, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval),
+    @extschema@.es_rebuild_projection(text, bigint)
+    FROM PUBLIC;
 
 GRANT SELECT ON @extschema@.es_events, @extschema@.es_streams TO tidemark_reader;
 GRANT EXECUTE ON FUNCTION
@@ -798,23 +933,30 @@ GRANT EXECUTE ON FUNCTION
     @extschema@.es_append_events(text, jsonb, bigint, text), @extschema@.es_append_streams(jsonb, text),
     @extschema@.es_lock_stream(text)
     TO tidemark_writer;
-GRANT SELECT ON @extschema@.es_subscriptions, @extschema@.es_subscription_status TO tidemark_consumer;
+GRANT SELECT ON @extschema@.es_subscriptions, @extschema@.es_subscription_status, @extschema@.es_projection_status
+    TO tidemark_consumer;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_create_subscription(text, text, text[], text, text, integer),
     @extschema@.es_fetch(text, text, bigint, interval, interval),
     @extschema@.es_claim(text, text, interval, boolean), @extschema@.es_release(text, text),
     @extschema@.es_ack(text, bigint, bigint), @extschema@.es_fail(text, bigint, bigint, text, interval),
     @extschema@.es_park(text, bigint, bigint, text), @extschema@.es_parked(text),
-    @extschema@.es_subscription_backlog(text)
+    @extschema@.es_subscription_backlog(text), @extschema@.es_is_rebuilding(text)
     TO tidemark_consumer;
 GRANT SELECT ON
     @extschema@.es_installations, @extschema@.es_subscription_partitions, @extschema@.es_subscription_consumers,
-    @extschema@.es_parked_events
+    @extschema@.es_parked_events, @extschema@.es_projections, @extschema@.es_projection_rebuilds
     TO tidemark_admin;
-GRANT EXECUTE ON PROCEDURE @extschema@.es_notify(text, interval, interval) TO tidemark_admin;
+GRANT EXECUTE ON PROCEDURE
+    @extschema@.es_notify(text, interval, interval), @extschema@.es_run_projection(text, bigint, interval),
+    @extschema@.es_rebuild_projection(text, bigint)
+    TO tidemark_admin;
 GRANT EXECUTE ON FUNCTION
     @extschema@.es_drop_subscription(text), @extschema@.es_reset_subscription(text, bigint),
     @extschema@.es_set_partitions(text, integer), @extschema@.es_unpark(text, bigint, boolean),
+    @extschema@.es_create_projection(
+        text, text, text, text[], text, text, text, text, integer, interval, regclass[]),
+    @extschema@.es_drop_projection(text),
     @extschema@.es_leap(), @extschema@.es_in_flight(), @extschema@.es_blockers(), @extschema@.es_verify()
     TO tidemark_admin;
 -- Snapshots

@@ -34,19 +34,12 @@ TIDEMARK_FUNCTION(tidemark_fail) {
         refuse_null(fcinfo, 3, "error", "Say what went wrong.");
         FencedCall call(fcinfo, "es_fail()");
         require_unacknowledged(call.tables, call.events, call.subscription, call.partition, call.position);
-        StateRow& row = call.partition.row;
-        const TimestampTz now = GetCurrentTimestamp();
-        const bool again = row.bigint(partition::FAILED_POSITION, -1) == call.position;
-        const int32 attempts = again ? row.integer(partition::ATTEMPTS) + 1 : 1;
-        row.set(partition::FAILED_AT, TimestampTzGetDatum(now));
-        row.set_bigint(partition::FAILED_POSITION, call.position);
-        row.set_integer(partition::ATTEMPTS, attempts);
-        row.set(partition::FAILURE, PointerGetDatum(reason_argument(fcinfo, 3)));
-        if (PG_ARGISNULL(4))
-            row.set_null(partition::RETRY_AT);
-        else
-            row.set(partition::RETRY_AT, TimestampTzGetDatum(TimestampTzPlusMilliseconds(
-                                             now, milliseconds_argument(fcinfo, 4, "retry_after", 0, LONGEST_PAUSE))));
+        TimestampTz retry_at = 0;
+        if (!PG_ARGISNULL(4))
+            retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+                                                   milliseconds_argument(fcinfo, 4, "retry_after", 0, LONGEST_PAUSE));
+        const int32 attempts =
+            call.partition.note_failure(call.position, to_keep(view(PG_GETARG_TEXT_PP(3))), retry_at);
         call.store();
         call.end();
         return Int32GetDatum(attempts);

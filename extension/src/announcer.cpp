@@ -2,6 +2,7 @@
 // whole cluster until its commit is over, and come before the events can be read where something holds the line back.
 #include "guard.h"
 #include "safe_position.h"
+#include "transaction_steps.h"
 #include "validate.h"
 #include "waiting.h"
 
@@ -16,22 +17,6 @@ namespace tidemark {
 namespace {
 
 constexpr int64 LONGEST_ROUND = 10000;  // milliseconds
-
-// Waits, for a while, until the line is above the position, and returns where it is. Leaves no lock or snapshot.
-int64 await_line(Oid head_table, int64 above, int64 milliseconds) {
-    Relation head = table_open(head_table, AccessShareLock);
-    Waiter waiter(milliseconds);
-    int64 line;
-    do {
-        const SafeRead read = begin_safe_read(head, "es_notify()");
-        line = read.position;
-        read.end();
-        pfree(read.head.entries);
-    } while (line <= above && waiter.sleep(WaitGroup::everything()));
-    waiter.leave();
-    table_close(head, AccessShareLock);
-    return line;
-}
 
 void announce(const char* channel, int64 line) {
     char payload[24];
@@ -57,11 +42,10 @@ TIDEMARK_FUNCTION(tidemark_notify) {
             return std::max<int64>(duration - gone, 0);
         };
         const Oid head = log_tables(fcinfo).head;
-        SPI_connect_ext(SPI_OPT_NONATOMIC);
-        int64 announced = await_line(head, -1, 0);
-        SPI_commit();  // which fails, before anything is announced, where this is not a transaction of its own
+        int64 announced = await_line(head, -1, 0, "es_notify()");
+        begin_procedure(fcinfo, "es_notify()");
         while (left() > 0) {
-            const int64 line = await_line(head, announced, std::min(left(), LONGEST_ROUND));
+            const int64 line = await_line(head, announced, std::min(left(), LONGEST_ROUND), "es_notify()");
             if (line > announced) {
                 announce(channel, line);
                 announced = line;

@@ -9,6 +9,7 @@
 #include "locks.h"
 #include "log_head.h"
 #include "snapshot_scope.h"
+#include "sync_projections.h"
 #include "waiting.h"
 
 #include <algorithm>
@@ -149,6 +150,7 @@ void write(const LogTables& tables, Relation events, const Append& append) {
         write.result.last_position = next - 1;
     }
     store(events, append);
+    project(tables, events, append);
 }
 
 // The order matters: the streams' locks before their versions are read, the positions last before the events are

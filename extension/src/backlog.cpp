@@ -63,7 +63,9 @@ bool is_reached(const SubscriptionTables& tables, Relation events, Relation head
     for (const Partition& partition : partitions)
         if (partition.has_failed_for_good() && partition.checkpoint() < position) throw failed(partition);
     bool reached = false;
-    if (!*held_back) {
+    if (!*held_back && partitions.empty()) {
+        reached = true;  // a sync projection is where the log is
+    } else if (!*held_back) {
         const Undelivered undelivered(partitions, parked_streams(tables, name), [](const Partition&) { return true; });
         FirstUndelivered first(undelivered);
         ScanBudget budget;
@@ -124,7 +126,7 @@ TIDEMARK_FUNCTION(tidemark_subscription_backlog) {
         const SafeRead read = begin_safe_read(head, "es_subscription_backlog()");
         Subscription subscription;
         // The view that calls this may see an older moment, in which there still was one.
-        if (tables.find_subscription(name, &subscription)) {
+        if (tables.find_subscription(name, &subscription) && subscription.partitions > 0) {
             const Undelivered undelivered(tables.partitions(subscription), parked_streams(tables, name),
                                           [](const Partition&) { return true; });
             Backlog backlog(undelivered);

@@ -26,4 +26,12 @@ EventFilter filter_argument(FunctionCallInfo fcinfo, int first) {
     return make_filter(fcinfo->args[first], fcinfo->args[first + 1], fcinfo->args[first + 2]);
 }
 
+void check_filter(const EventFilter& filter) {
+    if (filter.by_category) check_name(filter.category, "category");
+    for (int i = 0; i < filter.type_count; i++) check_name(filter.types[i], "event type");
+    if (filter.matches_nothing())
+        throw bad_argument("event_types must not be empty", "No event would match.",
+                           "Name the types, or leave them out for all.");
+}
+
 }  // namespace tidemark

@@ -30,6 +30,12 @@ struct EventFilter {
         return !by_prefix || name(event, STREAM_ID).substr(0, prefix.size()) == prefix;
     }
 
+    bool operator==(const EventFilter& other) const {
+        return by_category == other.by_category && category == other.category && by_types == other.by_types &&
+               std::equal(types, types + type_count, other.types, other.types + other.type_count) &&
+               by_prefix == other.by_prefix && prefix == other.prefix;
+    }
+
   private:
     // Good until the next name is asked for.
     std::string_view name(TupleTableSlot* event, EventColumn column) const {
@@ -46,5 +52,8 @@ EventFilter make_filter(const NullableDatum& category, const NullableDatum& type
 
 // Reads the filter from the arguments first (category), first + 1 (types) and first + 2 (prefix).
 EventFilter filter_argument(FunctionCallInfo fcinfo, int first);
+
+// Throws 22023 where an event can never pass it.
+void check_filter(const EventFilter& filter);
 
 }  // namespace tidemark

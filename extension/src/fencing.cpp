@@ -50,7 +50,7 @@ FencedCall::FencedCall(FunctionCallInfo fcinfo, const char* function)
       head(table_open(log_tables(fcinfo).head, AccessShareLock)),
       tables(log_tables(fcinfo), RowExclusiveLock),
       read(read_locked(fcinfo, head, function)),
-      subscription(tables.subscription(name_argument(fcinfo, 0, "subscription name"))),
+      subscription(tables.consumed_subscription(name_argument(fcinfo, 0, "subscription name"))),
       partition(fenced_partition(tables, subscription.name, PG_GETARG_INT64(2))) {
     const int64 most = std::min(read.position, subscription.barrier);
     if (position <= 0 || position > most)
@@ -85,9 +85,8 @@ void FencedCall::end() const {
     table_close(events, NoLock);
 }
 
-text* reason_argument(FunctionCallInfo fcinfo, int number) {
+text* to_keep(std::string_view reason) {
     constexpr int LONGEST_REASON = 2000;  // bytes
-    const std::string_view reason = view(PG_GETARG_TEXT_PP(number));
     const int bytes = pg_mbcliplen(reason.data(), static_cast<int>(reason.size()), LONGEST_REASON);
     return make_text(reason.substr(0, static_cast<size_t>(bytes)));
 }

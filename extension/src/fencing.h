@@ -30,8 +30,8 @@ struct FencedCall {
     Partition partition;
 };
 
-// A text that a consumer gives as a reason, no longer than is kept of it: it is read with the row each time.
-text* reason_argument(FunctionCallInfo fcinfo, int number);
+// A reason or an error, no longer than is kept of it: it is read with the row each time.
+text* to_keep(std::string_view reason);
 
 // A subscription as nobody else can change it until the transaction ends.
 struct WholeSubscription {

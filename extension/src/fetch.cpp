@@ -177,7 +177,7 @@ class Fetch {
 void Fetch::begin_read() {
     for (bool planned = read_only;; planned = true) {
         read = begin_safe_read(head, "es_fetch()");
-        subscription = tables.subscription(request.subscription);
+        subscription = tables.consumed_subscription(request.subscription);
         partitions = tables.partitions(subscription);
         busy = !read_only && !plan_leases(tables, subscription, partitions, request).is_empty();
         if (planned || !busy) return;

@@ -2,14 +2,7 @@
 
 #include <new>
 
-namespace tidemark::detail {
-
-// What is left of an exception when it has been destroyed. An error of PostgreSQL's own is kept whole.
-struct failure {
-    ErrorData* data;
-    int sqlstate;
-    const char *message, *detail, *hint;
-};
+namespace tidemark {
 
 namespace {
 
@@ -21,25 +14,30 @@ const char* copy(MemoryContext memory, const char* text) noexcept {
     return target ? static_cast<const char*>(memcpy(target, text, size)) : "out of memory";
 }
 
-failure out_of_memory = {nullptr, ERRCODE_OUT_OF_MEMORY, "out of memory", nullptr, nullptr};
+CaughtError out_of_memory = {nullptr, ERRCODE_OUT_OF_MEMORY, "out of memory", nullptr, nullptr};
 
 }  // namespace
 
-void throw_pending_error(MemoryContext memory) {
+void detail::throw_pending_error(MemoryContext memory) {
     MemoryContextSwitchTo(memory);
     ErrorData* data = CopyErrorData();
     FlushErrorState();
     throw pg_error(data);
 }
 
-failure* current_failure(MemoryContext memory) noexcept {
-    auto* result = static_cast<failure*>(MemoryContextAllocExtended(memory, sizeof(failure), MCXT_ALLOC_NO_OOM));
+CaughtError* caught_error(MemoryContext memory) noexcept {
+    auto* result =
+        static_cast<CaughtError*>(MemoryContextAllocExtended(memory, sizeof(CaughtError), MCXT_ALLOC_NO_OOM));
     if (result == nullptr) return &out_of_memory;
     *result = {nullptr, ERRCODE_INTERNAL_ERROR, nullptr, nullptr, nullptr};
     try {
         throw;
     } catch (const pg_error& error) {
         result->data = error.data;
+        result->sqlstate = error.sqlstate();
+        result->message = error.what();
+        result->detail = error.data->detail;
+        result->hint = error.data->hint;
     } catch (const sql_error& error) {
         result->sqlstate = error.sqlstate;
         result->message = copy(memory, error.message.c_str());
@@ -56,12 +54,12 @@ failure* current_failure(MemoryContext memory) noexcept {
     return result;
 }
 
-void raise(const failure* failure) {
-    if (failure->data != nullptr) ReThrowError(failure->data);
-    ereport(ERROR, (errcode(failure->sqlstate), errmsg_internal("%s", failure->message),
-                    failure->detail ? errdetail_internal("%s", failure->detail) : 0,
-                    failure->hint ? errhint("%s", failure->hint) : 0));
+void raise(const CaughtError* error) {
+    if (error->data != nullptr) ReThrowError(error->data);
+    ereport(ERROR, (errcode(error->sqlstate), errmsg_internal("%s", error->message),
+                    error->detail ? errdetail_internal("%s", error->detail) : 0,
+                    error->hint ? errhint("%s", error->hint) : 0));
     pg_unreachable();
 }
 
-}  // namespace tidemark::detail
+}  // namespace tidemark

@@ -28,6 +28,20 @@ class pg_error : public std::exception {
     ErrorData* const data;  // in the memory context that was current when pg_call was entered
 };
 
+// What is left of a caught exception when it has been destroyed, in a memory context. An error of PostgreSQL's own is
+// kept whole.
+struct CaughtError {
+    ErrorData* data;  // null where it was not one of PostgreSQL's
+    int sqlstate;
+    const char *message, *detail, *hint;  // detail and hint may be null
+};
+
+// Of the exception that is being handled. Does not raise.
+CaughtError* caught_error(MemoryContext memory) noexcept;
+
+// Makes it the present error of PostgreSQL.
+[[noreturn]] void raise(const CaughtError* error);
+
 namespace detail {
 
 // PostgreSQL's error-handling state, put back when pg_call is left by any way.
@@ -49,10 +63,6 @@ class handler_scope {
 };
 
 [[noreturn]] void throw_pending_error(MemoryContext memory);
-
-struct failure;
-failure* current_failure(MemoryContext memory) noexcept;
-[[noreturn]] void raise(const failure* failure);
 
 }  // namespace detail
 
@@ -100,14 +110,14 @@ template <typename Body>
 template <typename Body>
 Datum sql_entry(FunctionCallInfo fcinfo, Body&& body) {
     const MemoryContext memory = CurrentMemoryContext;
-    const detail::failure* failure;
+    const CaughtError* error;
     try {
         return body(fcinfo);
     } catch (...) {
-        failure = detail::current_failure(memory);
+        error = caught_error(memory);
     }
     MemoryContextSwitchTo(memory);
-    detail::raise(failure);
+    raise(error);
 }
 
 }  // namespace tidemark

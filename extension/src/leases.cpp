@@ -221,7 +221,7 @@ bool see_to_leases(const SubscriptionTables& tables, const LeaseRequest& request
     const LOCKTAG tag = subscription_lock(request.subscription);
     const bool alone = request.rebalances && try_lock(tag);
     const SnapshotScope snapshot;
-    const Subscription subscription = tables.subscription(request.subscription);
+    const Subscription subscription = tables.consumed_subscription(request.subscription);
     const std::span<Partition> partitions = tables.partitions(subscription);
     if (alone) find_locked(partitions, request.subscription);
     const LeasePlan plan = plan_leases(tables, subscription, partitions, request);
@@ -283,7 +283,7 @@ TIDEMARK_FUNCTION(tidemark_release) {
                                       name_argument(fcinfo, 1, "consumer name"), 0, false, true};
         const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
         const SnapshotScope snapshot;
-        const Subscription subscription = tables.subscription(request.subscription);
+        const Subscription subscription = tables.consumed_subscription(request.subscription);
         const std::span<const Partition> partitions = tables.partitions(subscription);
         // What it is just acknowledging is waited for.
         for (const Partition& partition : partitions)

@@ -92,6 +92,12 @@ void lock(const LOCKTAG& tag) { LockAcquire(&tag, ExclusiveLock, false, false); 
 
 void unlock(const LOCKTAG& tag) { LockRelease(&tag, ExclusiveLock, false); }
 
+bool try_lock_for_session(const LOCKTAG& tag) {
+    return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void unlock_for_session(const LOCKTAG& tag) { LockRelease(&tag, ExclusiveLock, true); }
+
 bool try_lock(const LOCKTAG& tag) { return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL; }
 
 uint64 lock_key(std::string_view name, uint64 seed) {

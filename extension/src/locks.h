@@ -16,6 +16,7 @@ enum class LockKind : uint16 {
     LEADING_WAITER = 0x7404,  // of one group: held by the one that commits wake
     SUBSCRIPTION = 0x7405,    // of how one subscription is shared out, by the hash of its name
     PARTITION = 0x7406,       // of one partition's checkpoint and lease
+    REBUILD = 0x7407,         // of one projection's rebuild: held by the session, over many transactions
     SNAPSHOT = 0x7408,        // of one snapshot of a stream, by the hash of its id and the schema version
 };
 
@@ -29,6 +30,10 @@ uint64 lock_key(std::string_view name, uint64 seed = 0);
 void lock(const LOCKTAG& tag);
 bool try_lock(const LOCKTAG& tag);
 void unlock(const LOCKTAG& tag);
+
+// The same, held by the session until it is unlocked.
+bool try_lock_for_session(const LOCKTAG& tag);
+void unlock_for_session(const LOCKTAG& tag);
 
 // Held until release(), or until the transaction ends in an error.
 class MaintenanceLock {

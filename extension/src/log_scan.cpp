@@ -136,6 +136,13 @@ int64 scan_log(Relation events, const EventFilter& filter, int64 after, int64 up
     return progress.enough ? progress.reached : upto;
 }
 
+void scan_stretch(Relation events, const EventFilter& filter, int64 after, int64 upto, EventVisitor& visitor) {
+    EventScan scan = open_log(events, after, upto);
+    while (scan.next())
+        if (filter.matches(scan.row()) && !visitor.visit(scan.row())) break;
+    scan.end();
+}
+
 WaitGroup group_to_wait_in(const EventFilter& filter, const SafeRead& read) {
     return filter.by_category && !read.is_held_back() ? WaitGroup::category(filter.category) : WaitGroup::everything();
 }

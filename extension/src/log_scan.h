@@ -29,6 +29,9 @@ struct ScanBudget {
 int64 scan_log(Relation events, const EventFilter& filter, int64 after, int64 upto, ScanBudget& budget,
                EventVisitor& visitor);
 
+// The same by position alone, for a stretch that is short.
+void scan_stretch(Relation events, const EventFilter& filter, int64 after, int64 upto, EventVisitor& visitor);
+
 // Whose commits can bring events that pass the filter, after a read that has found none.
 WaitGroup group_to_wait_in(const EventFilter& filter, const SafeRead& read);
 

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "commands/defrem.h"
+#include "commands/trigger.h"
 }
 
 namespace tidemark {
@@ -21,9 +22,9 @@ uint64 invalidations = 0;
 
 // Drops, re-creations and index changes of the log's tables reach every session as an invalidation of the table.
 void forget(Datum, Oid relation) {
-    const Oid known[] = {InvalidOid,           tables.events,        tables.head,       tables.marker,
-                         tables.installations, tables.subscriptions, tables.partitions, tables.consumers,
-                         tables.parked,        tables.snapshots,     tables.upcasters};
+    const Oid known[] = {InvalidOid,           tables.events,     tables.head,      tables.marker, tables.installations,
+                         tables.subscriptions, tables.partitions, tables.consumers, tables.parked, tables.projections,
+                         tables.rebuilds,      tables.snapshots,  tables.upcasters};
     if (std::find(std::begin(known), std::end(known), relation) != std::end(known)) {
         invalidations++;
         tables_known = false;
@@ -87,9 +88,8 @@ EventIndexes find_indexes(Relation events) {
     return found;
 }
 
-}  // namespace
-
-const LogTables& log_tables(FunctionCallInfo fcinfo) {
+template <typename Schema>
+const LogTables& find_tables(Schema schema_of_log) {
     static bool registered = false;
     if (!registered) {
         CacheRegisterRelcacheCallback(forget, Datum(0));
@@ -97,7 +97,7 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
     }
     while (!tables_known) {
         const uint64 before = invalidations;
-        const Oid schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+        const Oid schema = schema_of_log();
         tables = {table_named("es_events", schema),
                   table_named("es_log_head", schema),
                   table_named("es_log_marker", schema),
@@ -106,12 +106,26 @@ const LogTables& log_tables(FunctionCallInfo fcinfo) {
                   table_named("es_subscription_partitions", schema),
                   table_named("es_subscription_consumers", schema),
                   table_named("es_parked_events", schema),
+                  table_named("es_projections", schema),
+                  table_named("es_projection_rebuilds", schema),
                   table_named("es_snapshots", schema),
                   table_named("es_upcasters", schema)};
         tables_known = before == invalidations;
     }
     return tables;
 }
+
+}  // namespace
+
+const LogTables& log_tables(FunctionCallInfo fcinfo) {
+    return find_tables([&] { return get_func_namespace(fcinfo->flinfo->fn_oid); });
+}
+
+const LogTables& log_tables_in(Oid schema) {
+    return find_tables([&] { return schema; });
+}
+
+uint64 log_generation() { return invalidations; }
 
 const EventIndexes& present_indexes(Relation events) {
     while (!indexes_known) {
@@ -144,6 +158,17 @@ bool have_same_keys(Oid one, Oid other) {
     index_close(second, AccessShareLock);
     index_close(first, AccessShareLock);
     return same;
+}
+
+// The trigger of tables whose rows sessions keep: what somebody changes by hand, as a restore does, holds for them too.
+TIDEMARK_FUNCTION(tidemark_announce_change) {
+    return pg_call([&] {
+        if (!CALLED_AS_TRIGGER(fcinfo))
+            throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_announce_change() is a trigger function",
+                            "It was called by itself.");
+        CacheInvalidateRelcache(reinterpret_cast<TriggerData*>(fcinfo->context)->tg_relation);
+        return PointerGetDatum(nullptr);
+    });
 }
 
 }  // namespace tidemark

@@ -28,7 +28,9 @@ struct LogTables {
     Oid partitions;  // of subscriptions
     Oid consumers;   // that stand in line
     Oid parked;      // events
-    Oid snapshots;   // of streams
+    Oid projections;
+    Oid rebuilds;   // of projections, that are under way
+    Oid snapshots;  // of streams
     Oid upcasters;
 };
 
@@ -44,6 +46,10 @@ struct EventIndexes {
 
 // The tables of the log that the called function belongs to. Cached until one of them changes.
 const LogTables& log_tables(FunctionCallInfo fcinfo);
+const LogTables& log_tables_in(Oid schema);
+
+// Changes whenever what is known of the log's tables may have: also when a projection is made or dropped.
+uint64 log_generation();
 
 // The indexes of es_events, which must be open and locked: an index cannot be dropped while its table is. Cached.
 const EventIndexes& event_indexes(Relation events);

@@ -132,42 +132,46 @@ void require_unacknowledged(const SubscriptionTables& tables, Relation events, c
         throw acknowledged_already(position, partition);
 }
 
+void park(const SubscriptionTables& tables, Relation events, const Subscription& subscription, Partition& partition,
+          int64 position, const NullableDatum& reason) {
+    const DeliveredEvent event(tables, events, subscription, position);
+    if (!event.exists || partition_of(event.stream_id, subscription.partitions) != partition.number())
+        throw bad_argument("there is no event to park",
+                           "None at position " + std::to_string(position) + " is this partition's.",
+                           "Give the position of an event that es_fetch() has returned.");
+    const bool redelivered = position <= partition.checkpoint(), known = event.stream_is_parked;
+    if (redelivered && !event.is_redelivered()) throw acknowledged_already(position, partition);
+    if (!redelivered && known)
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the event's stream is parked already",
+                        "It is " + quoted(event.stream_id) + ".", "Fetch again: its events are held.");
+    StateRow row = event.parked;
+    if (!known) {
+        row = tables.parked.new_row();
+        row.set_text(parked::SUBSCRIPTION, subscription.name);
+        row.set_text(parked::STREAM_ID, event.stream_id);
+    }
+    row.set_bigint(parked::POSITION, position);
+    row.set_bigint(parked::VERSION, event.version);
+    row.set_integer(parked::TIMES, row.integer(parked::TIMES) + 1);
+    row.set(parked::PARKED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    row.set_null(parked::RELEASED_AT);
+    row.set_null(parked::REASON);
+    if (!reason.isnull) row.set(parked::REASON, reason.value);
+    if (known)
+        tables.parked.update(&row);
+    else
+        tables.parked.insert(row);
+    if (!redelivered) partition.advance(position);
+}
+
 // es_park(name, event_position, fence, reason) → fence
 TIDEMARK_FUNCTION(tidemark_park) {
     return pg_call([&] {
         require_read_write("es_park()");
         FencedCall call(fcinfo, "es_park()");
-        Partition& partition = call.partition;
-        const DeliveredEvent event(call.tables, call.events, call.subscription, call.position);
-        if (!event.exists || partition_of(event.stream_id, call.subscription.partitions) != partition.number())
-            throw bad_argument("there is no event to park",
-                               "None at position " + std::to_string(call.position) + " is this partition's.",
-                               "Give the position of an event that es_fetch() has returned.");
-        const bool redelivered = call.position <= partition.checkpoint(), known = event.stream_is_parked;
-        if (redelivered && !event.is_redelivered()) throw acknowledged_already(call.position, partition);
-        if (!redelivered && known)
-            throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the event's stream is parked already",
-                            "It is " + quoted(event.stream_id) + ".", "Fetch again: its events are held.");
-        StateRow row = event.parked;
-        if (!known) {
-            row = call.tables.parked.new_row();
-            row.set_text(parked::SUBSCRIPTION, call.subscription.name);
-            row.set_text(parked::STREAM_ID, event.stream_id);
-        }
-        row.set_bigint(parked::POSITION, call.position);
-        row.set_bigint(parked::VERSION, event.version);
-        row.set_integer(parked::TIMES, row.integer(parked::TIMES) + 1);
-        row.set(parked::PARKED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-        row.set_null(parked::RELEASED_AT);
-        if (PG_ARGISNULL(3))
-            row.set_null(parked::REASON);
-        else
-            row.set(parked::REASON, PointerGetDatum(reason_argument(fcinfo, 3)));
-        if (known)
-            call.tables.parked.update(&row);
-        else
-            call.tables.parked.insert(row);
-        if (!redelivered) partition.advance(call.position);
+        NullableDatum reason = {Datum(0), PG_ARGISNULL(3)};
+        if (!reason.isnull) reason.value = PointerGetDatum(to_keep(view(PG_GETARG_TEXT_PP(3))));
+        park(call.tables, call.events, call.subscription, call.partition, call.position, reason);
         const int64 fence = call.store_acknowledged();
         call.end();
         return Int64GetDatum(fence);

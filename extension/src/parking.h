@@ -39,6 +39,11 @@ void scan_released(Relation events, const Subscription& subscription, const Part
 void acknowledge_redelivered(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
                              Partition& partition, int64 position);
 
+// Sets the event at the position aside; the events of the partition before it are done. Changes the partition. Throws
+// 22023 where no event that is the partition's is there, TM009 where it is done already.
+void park(const SubscriptionTables& tables, Relation events, const Subscription& subscription, Partition& partition,
+          int64 position, const NullableDatum& reason);
+
 // Throws TM009 unless the position is above the checkpoint or that of a redelivered event.
 void require_unacknowledged(const SubscriptionTables& tables, Relation events, const Subscription& subscription,
                             const Partition& partition, int64 position);

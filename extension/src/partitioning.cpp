@@ -50,6 +50,7 @@ TIDEMARK_FUNCTION(tidemark_set_partitions) {
         const int32 wanted = partitions_argument(fcinfo, 1);
         const SubscriptionTables tables(log_tables(fcinfo), RowExclusiveLock);
         WholeSubscription whole(tables, name);
+        tables.consumed_subscription(name);
         Subscription& subscription = whole.subscription;
         if (wanted == subscription.partitions) {
             subscription.row.set_null(subscription::NEXT_PARTITIONS);

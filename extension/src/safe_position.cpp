@@ -2,6 +2,7 @@
 
 #include "guard.h"
 #include "snapshot_scope.h"
+#include "waiting.h"
 
 #include <algorithm>
 
@@ -35,6 +36,21 @@ SafeRead begin_safe_read(Relation head, const char* function) {
     for (const InFlight* entry = entries; entry < end; entry++)
         read.position = std::min(read.position, entry->first_position - 1);
     return read;
+}
+
+int64 await_line(Oid head_table, int64 above, int64 milliseconds, const char* function) {
+    Relation head = table_open(head_table, AccessShareLock);
+    Waiter waiter(milliseconds);
+    int64 line;
+    do {
+        const SafeRead read = begin_safe_read(head, function);
+        line = read.position;
+        read.end();
+        pfree(read.head.entries);
+    } while (line <= above && waiter.sleep(WaitGroup::everything()));
+    waiter.leave();
+    table_close(head, AccessShareLock);
+    return line;
 }
 
 void refuse_wait_for_oneself(Relation head, const char* function) {

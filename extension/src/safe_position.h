@@ -19,6 +19,10 @@ struct SafeRead {
 // `function` is the one called, for the error in a parallel query, where no new snapshot can be taken.
 SafeRead begin_safe_read(Relation head, const char* function);
 
+// Waits, at most so many milliseconds, until the line is above the position, and returns where it is. Leaves no lock or
+// snapshot. It is a value to wait for, not to read up to.
+int64 await_line(Oid head_table, int64 above, int64 milliseconds, const char* function);
+
 // Refuses to wait for the line to move in a transaction that holds it back itself. 55000.
 void refuse_wait_for_oneself(Relation head, const char* function);
 

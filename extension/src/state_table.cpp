@@ -86,4 +86,16 @@ void StateTable::remove(const StateRow& row) const {
     CommandCounterIncrement();
 }
 
+bool StateTable::are_alike(const StateRow& one, const StateRow& other, AttrNumber first, AttrNumber last) const {
+    for (int i = first - 1; i < last; i++) {
+        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), i);
+        if (one.nulls[i] != other.nulls[i]) return false;
+        if (!one.nulls[i] && !datumIsEqual(one.values[i], other.values[i], column->attbyval, column->attlen))
+            return false;
+    }
+    return true;
+}
+
+void StateTable::announce_change() const { CacheInvalidateRelcache(relation); }
+
 }  // namespace tidemark

@@ -66,6 +66,11 @@ class StateTable {
     void update(StateRow* row) const;
     void remove(const StateRow& row) const;
 
+    // Whether two rows are alike in the columns from the one to the other.
+    bool are_alike(const StateRow& one, const StateRow& other, AttrNumber first, AttrNumber last) const;
+    // What sessions have cached of the table's rows is invalid when the transaction commits.
+    void announce_change() const;
+
   private:
     Oid primary_key() const;
     StateRow copy(TupleTableSlot* slot) const;

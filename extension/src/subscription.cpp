@@ -44,6 +44,17 @@ void Partition::note_empty(int64 after, int64 to) {
 
 void Partition::raise_fence() { row.set_bigint(partition::FENCE, next_fence(fence(), number())); }
 
+int32 Partition::note_failure(int64 position, text* error, TimestampTz retry_at) {
+    const int32 attempts = attempts_at(position) + 1;
+    row.set(partition::FAILED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    row.set_bigint(partition::FAILED_POSITION, position);
+    row.set_integer(partition::ATTEMPTS, attempts);
+    row.set(partition::FAILURE, PointerGetDatum(error));
+    row.set_null(partition::RETRY_AT);
+    if (retry_at != 0) row.set_bigint(partition::RETRY_AT, retry_at);
+    return attempts;
+}
+
 void Partition::clear_failure() {
     row.set_null(partition::FAILED_AT);
     row.set_null(partition::FAILED_POSITION);
@@ -99,6 +110,7 @@ bool SubscriptionTables::find_subscription(std::string_view name, Subscription* 
     *found = {name,
               make_filter(row.value(subscription::CATEGORY), row.value(subscription::EVENT_TYPES),
                           row.value(subscription::STREAM_PREFIX)),
+              row.boolean(subscription::IS_PROJECTION),
               row.integer(subscription::PARTITIONS),
               row.integer(subscription::NEXT_PARTITIONS),
               row.bigint(subscription::BARRIER, PG_INT64_MAX),
@@ -111,6 +123,16 @@ Subscription SubscriptionTables::subscription(std::string_view name) const {
     if (!find_subscription(name, &found))
         throw sql_error(UNKNOWN_SUBSCRIPTION, "there is no such subscription", "It is named " + quoted(name) + ".",
                         "Create it with es_create_subscription().");
+    return found;
+}
+
+Subscription SubscriptionTables::consumed_subscription(std::string_view name) const {
+    const Subscription found = subscription(name);
+    if (found.is_projection)
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the subscription is a projection's",
+                        "Projection " + quoted(name) + " has no consumers.",
+                        "CALL es_run_projection() or the background worker projects its events; "
+                        "es_drop_projection() removes it.");
     return found;
 }
 

@@ -36,7 +36,8 @@ enum Column : AttrNumber {
     PARTITIONS,
     NEXT_PARTITIONS,
     BARRIER,
-    CREATED_AT
+    CREATED_AT,
+    IS_PROJECTION
 };
 }
 namespace partition {
@@ -62,7 +63,8 @@ enum Column : AttrNumber {
 struct Subscription {
     std::string_view name;
     EventFilter filter;
-    int32 partitions;
+    bool is_projection;
+    int32 partitions;       // of a sync projection none
     int32 next_partitions;  // 0: they stay as they are
     int64 barrier;  // no partition goes beyond before the next partitions take over; PG_INT64_MAX: there is none
     StateRow row;
@@ -79,6 +81,9 @@ struct Partition {
     TimestampTz lease_until() const { return row.bigint(partition::LEASE_UNTIL); }
     bool is_leased(TimestampTz now) const { return !row.is_null(partition::CONSUMER) && lease_until() > now; }
     bool is_leased_to(std::string_view name, TimestampTz now) const { return is_leased(now) && consumer() == name; }
+    int32 attempts_at(int64 position) const {
+        return row.bigint(partition::FAILED_POSITION, -1) == position ? row.integer(partition::ATTEMPTS) : 0;
+    }
     bool is_put_off(TimestampTz now) const { return row.bigint(partition::RETRY_AT) > now; }
     bool has_failed_for_good() const { return !row.is_null(partition::FAILED_AT) && row.is_null(partition::RETRY_AT); }
 
@@ -89,6 +94,9 @@ struct Partition {
     // It is known that no event of the partition lies between the two.
     void note_empty(int64 after, int64 to);
     void raise_fence();
+    // The event at the position could not be handled. Returns how often in a row. retry_at: 0 where nobody is to try
+    // again by himself.
+    int32 note_failure(int64 position, text* error, TimestampTz retry_at);
     void clear_failure();
 
     StateRow row;
@@ -112,6 +120,8 @@ struct SubscriptionTables {
 
     // Throws TM005 where there is none of the name.
     Subscription subscription(std::string_view name) const;
+    // The same, for what only consumers do: 55000 where it is a projection's.
+    Subscription consumed_subscription(std::string_view name) const;
     bool find_subscription(std::string_view name, Subscription* found) const;
     // Throws TM002 where the row is missing.
     Partition partition(std::string_view name, int32 number) const;

@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "locks.h"
 #include "parking.h"
+#include "subscriptions.h"
 #include "snapshot_scope.h"
 
 #include <algorithm>
@@ -17,20 +18,6 @@ namespace tidemark {
 
 namespace {
 
-void check_filter(const EventFilter& filter) {
-    if (filter.by_category) check_name(filter.category, "category");
-    for (int i = 0; i < filter.type_count; i++) check_name(filter.types[i], "event type");
-    if (filter.matches_nothing())
-        throw bad_argument("event_types must not be empty", "No event would match.",
-                           "Name the types, or leave them out for all.");
-}
-
-bool is_same(const EventFilter& one, const EventFilter& other) {
-    return one.by_category == other.by_category && one.category == other.category && one.by_types == other.by_types &&
-           std::equal(one.types, one.types + one.type_count, other.types, other.types + other.type_count) &&
-           one.by_prefix == other.by_prefix && one.prefix == other.prefix;
-}
-
 // A position that reading can go on from: of what is final.
 void check_reachable(int64 position, int64 safe_position) {
     if (position < 0 || position > safe_position)
@@ -39,6 +26,8 @@ void check_reachable(int64 position, int64 safe_position) {
             "It is " + std::to_string(position) + ", and the safe position is " + std::to_string(safe_position) + ".",
             "Give a position from 0 to the safe position.");
 }
+
+}  // namespace
 
 int64 start_argument(FunctionCallInfo fcinfo, int number, int64 safe_position) {
     const std::string_view start = view(text_argument(fcinfo, number, "start"));
@@ -53,19 +42,27 @@ int64 start_argument(FunctionCallInfo fcinfo, int number, int64 safe_position) {
     return position;
 }
 
-void insert_subscription(FunctionCallInfo fcinfo, const SubscriptionTables& tables, std::string_view name,
-                         int32 partitions, int64 start) {
+void insert_subscription(FunctionCallInfo fcinfo, int filter, const SubscriptionTables& tables, std::string_view name,
+                         int32 partitions, int64 start, bool is_projection) {
     StateRow row = tables.subscriptions.new_row();
     row.set_text(subscription::NAME, name);
     for (int i = 0; i < 3; i++)
-        if (!PG_ARGISNULL(1 + i)) row.set(subscription::CATEGORY + i, PG_GETARG_DATUM(1 + i));
+        if (!PG_ARGISNULL(filter + i)) row.set(subscription::CATEGORY + i, PG_GETARG_DATUM(filter + i));
     row.set_integer(subscription::PARTITIONS, partitions);
     row.set(subscription::CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    row.set(subscription::IS_PROJECTION, BoolGetDatum(is_projection));
     tables.subscriptions.insert(row);
     for (int32 i = 0; i < partitions; i++) tables.insert_partition(name, i, start, next_fence(0, i));
 }
 
-}  // namespace
+void remove_subscription(const SubscriptionTables& tables, const WholeSubscription& whole) {
+    const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, whole.subscription.name)};
+    tables.parked.for_each(key, [&](const StateRow& row) { tables.parked.remove(row); });
+    tables.consumers.for_each(key, [&](const StateRow& row) { tables.consumers.remove(row); });
+    for (const Partition& partition : whole.partitions) tables.partition_rows.remove(partition.row);
+    tables.subscriptions.remove(whole.subscription.row);
+    wake_consumers(whole.subscription);
+}
 
 // es_create_subscription(name, category, event_types, stream_prefix, start, partitions) → whether it was made
 TIDEMARK_FUNCTION(tidemark_create_subscription) {
@@ -84,11 +81,12 @@ TIDEMARK_FUNCTION(tidemark_create_subscription) {
         Subscription known;
         const bool is_new = !tables.find_subscription(name, &known);
         if (is_new)
-            insert_subscription(fcinfo, tables, name, partitions, start);
-        else if (!is_same(filter, known.filter))
-            throw sql_error(ERRCODE_DUPLICATE_OBJECT, "there is another subscription of that name",
-                            "Subscription " + quoted(name) + " has another filter.",
-                            "Choose another name, or drop it with es_drop_subscription().");
+            insert_subscription(fcinfo, 1, tables, name, partitions, start, false);
+        else if (known.is_projection || !(filter == known.filter))
+            throw sql_error(
+                ERRCODE_DUPLICATE_OBJECT, "there is another subscription of that name",
+                "Subscription " + quoted(name) + (known.is_projection ? " is a projection's." : " has another filter."),
+                "Choose another name, or drop it with es_drop_subscription().");
         read.end();
         table_close(head, NoLock);
         tables.close();
@@ -106,15 +104,11 @@ TIDEMARK_FUNCTION(tidemark_drop_subscription) {
         const SnapshotScope snapshot;
         Subscription known;
         const bool exists = tables.find_subscription(name, &known);
+        if (exists) tables.consumed_subscription(name);
         snapshot.end();
         if (exists) {
             const WholeSubscription whole(tables, name);
-            const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, name)};
-            tables.parked.for_each(key, [&](const StateRow& row) { tables.parked.remove(row); });
-            tables.consumers.for_each(key, [&](const StateRow& row) { tables.consumers.remove(row); });
-            for (const Partition& partition : whole.partitions) tables.partition_rows.remove(partition.row);
-            tables.subscriptions.remove(whole.subscription.row);
-            wake_consumers(whole.subscription);
+            remove_subscription(tables, whole);
             whole.end();
         }
         tables.close();
@@ -131,6 +125,10 @@ TIDEMARK_FUNCTION(tidemark_reset_subscription) {
         const LogTables& log = log_tables(fcinfo);
         const SubscriptionTables tables(log, RowExclusiveLock);
         WholeSubscription whole(tables, name);
+        if (whole.partitions.empty())
+            throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a sync projection has no checkpoint",
+                            "Projection " + quoted(name) + " is a part of each append.",
+                            "CALL es_rebuild_projection(), or drop it and create it again.");
         Relation head = table_open(log.head, AccessShareLock);
         const SafeRead read = begin_safe_read(head, "es_reset_subscription()");
         check_reachable(position, read.position);

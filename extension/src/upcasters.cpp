@@ -66,12 +66,12 @@ class Chain {
                std::to_string(int64(last) + 1) + ".";
     }
     void insert(const StateRow& row) const {
-        CacheInvalidateRelcacheByRelid(oid);
         table.insert(row);
+        table.announce_change();
     }
     void remove(const StateRow& row) const {
-        CacheInvalidateRelcacheByRelid(oid);
         table.remove(row);
+        table.announce_change();
     }
     StateRow new_row() const { return table.new_row(); }
 
@@ -142,17 +142,6 @@ TIDEMARK_FUNCTION(tidemark_drop_upcaster) {
         if (exists) chain.remove(row);
         chain.close();
         return BoolGetDatum(exists);
-    });
-}
-
-// The trigger of es_upcasters: what somebody changes by hand, as a restore does, holds for every backend too.
-TIDEMARK_FUNCTION(tidemark_forget_upcasters) {
-    return pg_call([&] {
-        if (!CALLED_AS_TRIGGER(fcinfo))
-            throw sql_error(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "es_forget_upcasters() is a trigger function",
-                            "It was called by itself.");
-        CacheInvalidateRelcacheByRelid(log_tables(fcinfo).upcasters);
-        return PointerGetDatum(nullptr);
     });
 }
 

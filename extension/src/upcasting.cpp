@@ -1,6 +1,7 @@
 #include "upcasting.h"
 
 #include "guard.h"
+#include "log_cache.h"
 #include "state_table.h"
 #include "user_function.h"
 
@@ -22,21 +23,6 @@ void define_upcasting_settings() {
 }
 
 namespace {
-
-// What this backend knows of es_upcasters, until that changes.
-struct {
-    Oid table;
-    bool is_known;
-    uint64 invalidations;
-    MemoryContext memory;
-    std::span<const Upcaster> upcasters;
-} cache = {};
-
-void forget(Datum, Oid relation) {
-    if (OidIsValid(relation) && relation != cache.table) return;
-    cache.invalidations++;
-    cache.is_known = false;
-}
 
 // Of this moment: a snapshot of the transaction's would not do for those that come after it, nor can a parallel worker
 // take another one than the catalog's.
@@ -60,26 +46,8 @@ std::span<const Upcaster> read_upcasters(Oid table_oid) {
 }
 
 std::span<const Upcaster> registered_upcasters(Oid table) {
-    static bool listens = false;
-    if (!listens) {
-        CacheRegisterRelcacheCallback(forget, Datum(0));
-        listens = true;
-    }
-    while (!cache.is_known || cache.table != table) {
-        const uint64 before = cache.invalidations;
-        cache.table = table;
-        const MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "upcasters", ALLOCSET_SMALL_SIZES);
-        const MemoryContext caller = MemoryContextSwitchTo(memory);
-        const auto upcasters = read_upcasters(table);
-        MemoryContextSwitchTo(caller);
-        // Calls in progress go on with what was known.
-        if (cache.memory != nullptr) MemoryContextSetParent(cache.memory, TopTransactionContext);
-        MemoryContextSetParent(memory, CacheMemoryContext);
-        cache.memory = memory;
-        cache.upcasters = upcasters;
-        cache.is_known = before == cache.invalidations;
-    }
-    return cache.upcasters;
+    static LogCache<std::span<const Upcaster>> cache;
+    return cache.get([&] { return read_upcasters(table); });
 }
 
 // Errors that are not the function's doing, and may be gone when the call is repeated: cancelled, shut down, out of
@@ -165,7 +133,8 @@ const Upcaster* Upcasting::run_by_one_registrant(const Upcaster* step, const Upc
     const Upcaster* const first = current = step;
     const Oid role = get_role_oid(first->owner, true);
     if (!OidIsValid(role)) fail(psprintf("role \"%s\", which registered it, does not exist any more", first->owner));
-    const RegistrantScope scope(role, first->search_path);
+    RegistrantScope scope;
+    scope.begin(role, first->search_path);
     do run_step(*step++, role);
     while (step != end && strcmp(step->owner, first->owner) == 0 && strcmp(step->search_path, first->search_path) == 0);
     scope.end();

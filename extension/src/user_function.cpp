@@ -39,10 +39,20 @@ bool fits(Oid function, Oid result) {
     return fits;
 }
 
+// InvalidOid where there is none.
+Oid function_of_signature(std::string_view signature) {
+    LOCAL_FCINFO(fcinfo, 1);
+    InitFunctionCallInfoData(*fcinfo, nullptr, 1, InvalidOid, nullptr, nullptr);
+    fcinfo->args[0] = {PointerGetDatum(make_text(signature)), false};
+    const Datum function = to_regprocedure(fcinfo);
+    return fcinfo->isnull ? InvalidOid : DatumGetObjectId(function);
+}
+
 }  // namespace
 
 UserFunction find_user_function(std::string_view given, std::initializer_list<Oid> arguments, Oid result,
                                 const char* what) {
+    if (given.find_first_not_of(' ') == std::string_view::npos) throw not_found(given, arguments, result, what);
     UserFunction found = {};
     int count = 0;
     const auto consider = [&](Oid function, Oid argument) {
@@ -51,9 +61,10 @@ UserFunction find_user_function(std::string_view given, std::initializer_list<Oi
         count++;
     };
     if (given.find('(') != std::string_view::npos) {
-        const Oid function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(terminated(given))));
+        const Oid function = function_of_signature(given);
         for (const Oid argument : arguments)
-            if (get_func_nargs(function) == 1 && function_of_name(qualified_name(function), argument) == function)
+            if (OidIsValid(function) && get_func_nargs(function) == 1 &&
+                function_of_name(qualified_name(function), argument) == function)
                 consider(function, argument);
     } else {
         for (const Oid argument : arguments)
@@ -113,7 +124,8 @@ void check_may_call(Oid function, Oid role) {
                     "GRANT EXECUTE on it.");
 }
 
-RegistrantScope::RegistrantScope(Oid role, const char* search_path) : guc_level(NewGUCNestLevel()) {
+void RegistrantScope::begin(Oid role, const char* search_path) {
+    guc_level = NewGUCNestLevel();
     GetUserIdAndSecContext(&caller, &caller_context);
     SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE);
     set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

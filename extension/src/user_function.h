@@ -36,16 +36,16 @@ Oid registrant(const char* role, const char* what);
 // Throws 42501 unless the role may call the function.
 void check_may_call(Oid function, Oid role);
 
-// In which a registered function runs. An error that ends the (sub)transaction ends it too.
+// In which registered functions run. An error that ends the (sub)transaction ends it too.
 class RegistrantScope {
   public:
-    RegistrantScope(Oid role, const char* search_path);
+    void begin(Oid role, const char* search_path);
     void end() const;
 
   private:
     Oid caller;
     int caller_context;
-    const int guc_level;
+    int guc_level;
 };
 
 }  // namespace tidemark

@@ -94,7 +94,7 @@ DELETE FROM es_upcasters;
 SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
 ROLLBACK;
 SELECT schema_version FROM es_read_stream('customer-0', max_count => 1);
-SELECT es_forget_upcasters();
+SELECT es_announce_change();
 -- An upcaster that reads, though it should not, gets upcast events, and the reader the rest of its own.
 CREATE FUNCTION shapes.peek(jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
     $$ SELECT jsonb_agg(data ORDER BY version) FROM es_read_stream('customer-0') $$;

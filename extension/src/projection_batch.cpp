@@ -1,0 +1,223 @@
+// One session at a time works on a projection: it holds the lock on the partition until its transaction ends. There is
+// no lease that could expire, and nobody to come back from the dead: who holds the lock lives, and who has it no more
+// has committed or is undone.
+#include "projection_batch.h"
+
+#include "fencing.h"
+#include "locks.h"
+#include "safe_position.h"
+#include "subtransaction.h"
+#include "undelivered.h"
+#include "waiting.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+constexpr int64 LONGEST_RETRY_DELAY = int64(5) * 60 * 1000;  // milliseconds
+constexpr int MOST_CONFLICTS = 10;
+// How many rows a batch looks at, and how many it must have looked at for its checkpoint to move without an event.
+constexpr int64 ROWS_A_BATCH = 500000;
+constexpr int64 ROWS_WORTH_NOTING = 1000;
+
+// What the batch works on, open and locked.
+struct Work {
+    Work(const LogTables& log, const BatchRequest& request)
+        : log(log),
+          events(table_open(log.events, AccessShareLock)),
+          head(table_open(log.head, AccessShareLock)),
+          tables(log, RowExclusiveLock),
+          read(begin_safe_read(head, "es_run_projection()")),
+          projection(tables.projection(request.projection)),
+          subscription(tables.subscriptions.subscription(request.projection)),
+          partition(tables.subscriptions.partition(request.projection, 0)),
+          parked(parked_streams(tables.subscriptions, request.projection)) {}
+
+    void close() const {
+        read.end();
+        tables.close();
+        table_close(head, NoLock);
+        table_close(events, NoLock);
+    }
+
+    const LogTables& log;
+    const Relation events, head;
+    const ProjectionTables tables;
+    const SafeRead read;
+    const Projection projection;
+    const Subscription subscription;
+    Partition partition;
+    const std::span<ParkedStream> parked;
+
+    // What was done:
+    Handled handled;
+    int64 reached = 0, visited = 0;
+    bool redelivered = false;
+};
+
+// Shows the handler's calls what is not done, or held behind a parked event.
+class NewEvents : public EventVisitor {
+  public:
+    NewEvents(const Undelivered& undelivered, HandlerCalls& calls) : undelivered(undelivered), calls(calls) {}
+    bool visit(TupleTableSlot* event) override {
+        return undelivered.partition_of_event(event) < 0 || calls.visit(event);
+    }
+
+  private:
+    const Undelivered& undelivered;
+    HandlerCalls& calls;
+};
+
+// Has the handler called: for an event that was parked and released, if there is one, or for those that come next.
+void handle(Work& work, int64 most, int64 upto) {
+    for (const ParkedStream& stream : work.parked) {
+        if (!stream.is_released()) continue;
+        HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, 1);
+        scan_released(work.events, work.subscription, work.partition, stream, calls);
+        calls.finish();
+        work.redelivered = work.handled.count > 0;
+        if (work.redelivered) return check_deferred_constraints();
+    }
+    HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, most);
+    const Undelivered undelivered({&work.partition, 1}, work.parked, [](const Partition&) { return true; });
+    NewEvents events(undelivered, calls);
+    ScanBudget budget = {ROWS_A_BATCH};
+    work.reached = scan_log(work.events, work.subscription.filter, undelivered.start(),
+                            std::min(upto, work.read.position), budget, events);
+    work.visited = budget.visited;
+    calls.finish();
+    if (work.handled.count > 0) check_deferred_constraints();
+}
+
+void store(Work& work) {
+    work.tables.subscriptions.partition_rows.update(&work.partition.row);
+    wake_at_end(WaitGroup::progress(work.subscription.name));
+}
+
+void acknowledge(Work& work) {
+    if (work.redelivered)
+        acknowledge_redelivered(work.tables.subscriptions, work.events, work.subscription, work.partition,
+                                work.handled.position);
+    else
+        work.partition.advance(work.reached);
+    work.partition.row.set(partition::ACKED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    work.partition.clear_failure();
+    store(work);
+}
+
+// Which of the events is at fault is known if there was but one, or if the first of those called one by one has failed.
+bool is_attributed(const Work& work) { return work.handled.count == 1; }
+
+void be_careful(const Work& work, Caution& caution) {
+    const int64 count = work.handled.count;
+    caution.suspects = count;
+    caution.at_once = work.projection.handler.takes_batch ? (count + 1) / 2 : count - 1;
+}
+
+void be_less_careful(const Work& work, Caution& caution) {
+    caution.conflicts = 0;
+    caution.suspects = std::max<int64>(caution.suspects - work.handled.count, 0);
+    caution.at_once = (caution.suspects + 1) / 2;
+}
+
+// The event at which the handler has failed is noted, tried again later, or parked.
+Progress settle_failure(Work& work, const CaughtError& error, Caution& caution) {
+    const StateRow& registered = work.projection.row;
+    const std::string_view on_error = registered.name(projection::ON_ERROR);
+    const int64 position = work.handled.position;
+    text* reason = to_keep(psprintf("%s (%s)%s%s", error.message, unpack_sql_state(error.sqlstate),
+                                    error.detail ? ": " : "", error.detail ? error.detail : ""));
+    const int32 attempts = work.partition.attempts_at(position) + 1;
+    Progress progress = Progress::FAILED;
+    if (on_error == "retry" || attempts <= registered.integer(projection::RETRIES)) {
+        const int64 first = registered.bigint(projection::RETRY_MILLISECONDS);
+        const int64 delay = std::min(first << std::min(attempts - 1, 20), LONGEST_RETRY_DELAY);
+        caution.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+        work.partition.note_failure(position, reason, caution.retry_at);
+        progress = Progress::PUT_OFF;
+    } else if (on_error == "park" && work.handled.begun) {
+        // Where the handler cannot even be called it is no event's fault.
+        park(work.tables.subscriptions, work.events, work.subscription, work.partition, position,
+             {PointerGetDatum(reason), false});
+        work.partition.clear_failure();
+        progress = Progress::SOME;
+    } else {
+        work.partition.note_failure(position, reason, 0);
+    }
+    store(work);
+    ereport(WARNING, (errmsg("projection \"%s\" could not handle the event at position " INT64_FORMAT,
+                             work.projection.handler.projection, position),
+                      errdetail_internal("%s", text_to_cstring(reason))));
+    return progress;
+}
+
+// Locks the projection, and whether there is anything to be done with it.
+Progress begin(const LogTables& log, const BatchRequest& request, Caution& caution) {
+    const LOCKTAG tag = partition_lock(request.projection, 0);
+    if (request.waits)
+        lock(tag);
+    else if (!try_lock(tag))
+        return Progress::BUSY;
+    const ProjectionTables tables(log, RowExclusiveLock);
+    PushActiveSnapshot(GetLatestSnapshot());
+    Progress progress = Progress::SOME;
+    StateRow row;
+    if (!tables.find(request.projection, &row) || Projection(row).is_sync) {
+        progress = Progress::GONE;
+    } else if (!request.resumes) {
+        const Partition partition = tables.subscriptions.partition(request.projection, 0);
+        caution.retry_at = partition.row.bigint(partition::RETRY_AT);
+        if (partition.has_failed_for_good())
+            progress = Progress::FAILED;
+        else if (partition.is_put_off(GetCurrentTimestamp()))
+            progress = Progress::PUT_OFF;
+    }
+    PopActiveSnapshot();
+    tables.close();
+    return progress;
+}
+
+bool is_of_class(int sqlstate, int category) { return ERRCODE_TO_CATEGORY(sqlstate) == category; }
+
+}  // namespace
+
+Progress project_batch(const LogTables& log, const BatchRequest& request, Caution& caution) {
+    const Progress begun = pg_call([&] { return begin(log, request, caution); });
+    if (begun != Progress::SOME) return begun;
+
+    Work* work = pg_call([&] { return new (palloc(sizeof(Work))) Work(log, request); });
+    const int64 most = caution.suspects > 0 ? std::max<int64>(caution.at_once, 1) : request.max_count;
+    const CaughtError* error = try_in_subtransaction([&] { handle(*work, most, request.upto); });
+
+    return pg_call([&] {
+        Progress progress = Progress::SOME;
+        if (error == nullptr) {
+            if (work->handled.count > 0 || work->visited >= ROWS_WORTH_NOTING)
+                acknowledge(*work);
+            else
+                progress = Progress::NONE;
+            be_less_careful(*work, caution);
+        } else if (is_of_class(error->sqlstate, ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION)) ||
+                   work->handled.count == 0) {
+            raise(error);
+        } else if (is_of_class(error->sqlstate, ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK)) &&
+                   ++caution.conflicts <= MOST_CONFLICTS) {
+            // Somebody else was in the way: again at once.
+        } else if (!is_attributed(*work)) {
+            be_careful(*work, caution);
+        } else {
+            caution = {};
+            progress = settle_failure(*work, *error, caution);
+        }
+        work->close();
+        return progress;
+    });
+}
+
+}  // namespace tidemark

@@ -1,0 +1,222 @@
+// Making and removing projections.
+#include "guard.h"
+#include "locks.h"
+#include "projection.h"
+#include "snapshot_scope.h"
+#include "subscriptions.h"
+#include "waiting.h"
+
+extern "C" {
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "utils/array.h"
+#include "utils/timestamp.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+constexpr int64 DEFAULT_DELAY = 1000;  // milliseconds
+constexpr int64 LONGEST_DELAY = int64(24) * 60 * 60 * 1000;
+// With fewer events than that to go, the rest is projected with appends locked out.
+constexpr int64 FEW_EVENTS = 1000;
+
+// The arguments of es_create_projection.
+enum Argument { NAME, HANDLER, FILTER, MODE = FILTER + 3, START, ON_ERROR, RETRIES, RETRY_DELAY, TABLES };
+
+// One of the words; the hint lists them.
+template <size_t Count>
+std::string_view word_argument(FunctionCallInfo fcinfo, int number, const char* what,
+                               const std::string_view (&words)[Count]) {
+    const std::string_view given = view(text_argument(fcinfo, number, what));
+    if (std::find(words, words + Count, given) != words + Count) return given;
+    std::string hint = "Give ";
+    for (size_t i = 0; i < Count; i++) hint += (i == 0 ? "" : i + 1 < Count ? ", " : " or ") + quoted(words[i]);
+    throw bad_argument(std::string("invalid ") + what, "It is " + quoted(given) + ".", hint + ".");
+}
+
+int32 retries_argument(FunctionCallInfo fcinfo, int number) {
+    refuse_null(fcinfo, number, "retries", "Give 0 or more.");
+    const int32 retries = PG_GETARG_INT32(number);
+    if (retries < 0)
+        throw bad_argument("retries must not be negative", "It is " + std::to_string(retries) + ".", "Give 0 or more.");
+    return retries;
+}
+
+// Why a rebuild could not work with the table, or null.
+const char* table_problem(Oid table, const Oid* others, int count) {
+    const char* name = OidIsValid(table) ? get_rel_name(table) : nullptr;
+    if (name == nullptr) return "It is no table.";
+    if (get_rel_relkind(table) != RELKIND_RELATION) return "It is not an ordinary table.";
+    if (get_rel_persistence(table) == RELPERSISTENCE_TEMP) return "It is a temporary table.";
+    if (table < FirstNormalObjectId || OidIsValid(getExtensionOfObject(RelationRelationId, table)))
+        return "It belongs to PostgreSQL or to an extension.";
+    const bool is_repeated =
+        std::any_of(others, others + count, [&](Oid other) { return strcmp(get_rel_name(other), name) == 0; });
+    return is_repeated ? "Another one has the same name, and a handler names them without their schemas." : nullptr;
+}
+
+// The qualified names of the tables.
+Datum tables_argument(FunctionCallInfo fcinfo, int number) {
+    refuse_null(fcinfo, number, "tables", "Leave it out, or name the tables that the handler writes to.");
+    Datum* elements;
+    bool* nulls;
+    int count;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(number), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &elements, &nulls,
+                      &count);
+    auto* tables = static_cast<Oid*>(palloc((count + 1) * sizeof(Oid)));
+    for (int i = 0; i < count; i++) {
+        tables[i] = nulls[i] ? InvalidOid : DatumGetObjectId(elements[i]);
+        const char* problem = table_problem(tables[i], tables, i);
+        if (problem != nullptr)
+            throw bad_argument("a rebuild could not work with these tables",
+                               "Element " + std::to_string(i + 1) + ": " + problem,
+                               "Name the tables that the handler writes to.");
+        const char* name = get_rel_name(tables[i]);
+        if (!compat::owns_relation(tables[i], GetUserId()))
+            throw sql_error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of the projection's tables",
+                            "Table " + quoted(name) + " is another role's.",
+                            "Leave tables out, or let its owner create the projection.");
+        const char* schema = get_namespace_name(get_rel_namespace(tables[i]));
+        elements[i] = PointerGetDatum(cstring_to_text(quote_qualified_identifier(schema, name)));
+    }
+    return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+// The row of es_projections that the arguments ask for.
+StateRow requested(FunctionCallInfo fcinfo, const ProjectionTables& tables, Relation events) {
+    const Oid event = events->rd_rel->reltype;
+    StateRow row = tables.projections.new_row();
+    row.set_text(projection::NAME, name_argument(fcinfo, NAME, "projection name"));
+    const std::string_view mode = word_argument(fcinfo, MODE, "mode", {"sync", "async"});
+    row.set_text(projection::MODE, mode);
+    const UserFunction handler = find_user_function(view(text_argument(fcinfo, HANDLER, "handler")),
+                                                    {event, get_array_type(event)}, VOIDOID, "handler");
+    row.set_text(projection::HANDLER, qualified_name(handler.function));
+    row.set(projection::TAKES_BATCH, BoolGetDatum(handler.argument != event));
+    row.set_text(projection::OWNER, current_role_name());
+    row.set_text(projection::SEARCH_PATH, search_path_to_keep());
+    const std::string_view on_error = word_argument(fcinfo, ON_ERROR, "on_error", {"fail", "park", "retry"});
+    row.set_text(projection::ON_ERROR, on_error);
+    const int32 retries = retries_argument(fcinfo, RETRIES);
+    const int64 delay = milliseconds_argument(fcinfo, RETRY_DELAY, "retry_delay", 1, LONGEST_DELAY);
+    if (mode == "sync" && (on_error != "fail" || retries != 0 || delay != DEFAULT_DELAY))
+        throw bad_argument("a sync projection has no strategy for errors",
+                           "An error of its handler is an error of the append.",
+                           "Leave out on_error, retries and retry_delay, or make it async.");
+    row.set_integer(projection::RETRIES, retries);
+    row.set_bigint(projection::RETRY_MILLISECONDS, delay);
+    row.set(projection::TABLES, tables_argument(fcinfo, TABLES));
+    row.set(projection::CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    return row;
+}
+
+void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const EventFilter& filter,
+                  const Subscription& known) {
+    StateRow row;
+    const char* problem = nullptr;
+    if (!tables.find(known.name, &row))
+        problem = "is a subscription without a handler";
+    else if (!(filter == known.filter))
+        problem = "has another filter";
+    else if (!tables.projections.are_alike(row, wanted, projection::MODE, projection::TABLES))
+        problem = "has another handler, mode, owner, search_path, strategy or other tables";
+    if (problem != nullptr)
+        throw sql_error(ERRCODE_DUPLICATE_OBJECT, "there is another projection or subscription of that name",
+                        "It is named " + quoted(known.name) + ", and " + problem + ".",
+                        "Choose another name, or drop it with es_drop_projection().");
+}
+
+// Projects what is in the log above the position, while others go on appending, until little is left; then locks them
+// out until the transaction ends, and projects that. Returns where the projection begins.
+int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& filter, Relation events, Relation head,
+               int64 start, bool from_now) {
+    int64 position = start;
+    Handled handled;
+    HandlerCalls calls(log, handler, events, handled);
+    for (ScanBudget budget = {PG_INT64_MAX, FEW_EVENTS}; budget.visited >= FEW_EVENTS && !from_now;) {
+        budget.visited = 0;
+        const SafeRead read = begin_safe_read(head, "es_create_projection()");
+        position = scan_log(events, filter, position, read.position, budget, calls);
+        read.end();
+    }
+    LockRelation(events, ShareRowExclusiveLock);
+    const int64 last = read_head(head).last_position;
+    if (from_now) return last;
+    // All other appends are over, and one's own are to be projected as well.
+    const SnapshotScope snapshot;
+    ScanBudget budget;
+    scan_log(events, filter, position, last, budget, calls);
+    calls.finish();
+    snapshot.end();
+    return start;
+}
+
+}  // namespace
+
+// es_create_projection(name, handler, category, event_types, stream_prefix, mode, start, on_error, retries,
+// retry_delay, tables) → whether it was made
+TIDEMARK_FUNCTION(tidemark_create_projection) {
+    return pg_call([&] {
+        require_read_write("es_create_projection()");
+        const LogTables& log = log_tables(fcinfo);
+        const ProjectionTables tables(log, RowExclusiveLock);
+        Relation events = table_open(log.events, AccessShareLock);
+        Relation head = table_open(log.head, AccessShareLock);
+        StateRow row = requested(fcinfo, tables, events);
+        const std::string_view name = row.name(projection::NAME);
+        const EventFilter filter = filter_argument(fcinfo, FILTER);
+        check_filter(filter);
+        lock(subscription_lock(name));
+        const SafeRead read = begin_safe_read(head, "es_create_projection()");
+        int64 start = start_argument(fcinfo, START, read.position);
+        Subscription known;
+        const bool is_new = !tables.subscriptions.find_subscription(name, &known);
+        if (!is_new) refuse_other(tables, row, filter, known);
+        read.end();
+        if (is_new) {
+            const Projection projection(row);
+            if (projection.is_sync)
+                start = catch_up(log, projection.handler, filter, events, head, start,
+                                 view(PG_GETARG_TEXT_PP(START)) == "end");
+            insert_subscription(fcinfo, FILTER, tables.subscriptions, name, projection.is_sync ? 0 : 1, start, true);
+            row.set_bigint(projection::START_POSITION, start);
+            tables.projections.insert(row);
+            tables.announce_change();
+            wake_at_end(WaitGroup::everything());
+        }
+        table_close(head, NoLock);
+        table_close(events, NoLock);
+        tables.close();
+        return BoolGetDatum(is_new);
+    });
+}
+
+// es_drop_projection(name) → whether there was one
+TIDEMARK_FUNCTION(tidemark_drop_projection) {
+    return pg_call([&] {
+        require_read_write("es_drop_projection()");
+        const std::string_view name = name_argument(fcinfo, NAME, "projection name");
+        const LogTables& log = log_tables(fcinfo);
+        const ProjectionTables tables(log, RowExclusiveLock);
+        lock(subscription_lock(name));
+        const SnapshotScope snapshot;
+        StateRow row;
+        const bool exists = tables.find(name, &row);
+        snapshot.end();
+        if (exists) {
+            // No append is to go on that still calls the handler.
+            if (Projection(row).is_sync) LockRelationOid(log.events, ShareRowExclusiveLock);
+            const WholeSubscription whole(tables.subscriptions, name);
+            remove_subscription(tables.subscriptions, whole);
+            tables.projections.remove(row);
+            tables.announce_change();
+            whole.end();
+        }
+        tables.close();
+        return BoolGetDatum(exists);
+    });
+}
+
+}  // namespace tidemark

@@ -1,0 +1,150 @@
+#include "shadow_tables.h"
+
+#include "errors.h"
+#include "validate.h"
+
+#include <algorithm>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+}
+
+namespace tidemark {
+
+namespace {
+
+void execute(const char* statement) {
+    const int result = SPI_execute(statement, false, 0);
+    if (result < 0)
+        throw sql_error(ERRCODE_INTERNAL_ERROR, "a statement of a rebuild has failed", SPI_result_code_string(result));
+}
+
+void append_listed(StringInfo list, const char* separator, const char* item) {
+    appendStringInfo(list, "%s%s", list->len > 0 ? separator : "", item);
+}
+
+bool has_other_unique_index(Relation relation) {
+    ListCell* cell;
+    foreach (cell, RelationGetIndexList(relation)) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        const Form_pg_index form = index->rd_index;
+        const bool is_other = (form->indisunique || form->indisexclusion) && !form->indisprimary;
+        index_close(index, AccessShareLock);
+        if (is_other) return true;
+    }
+    return false;
+}
+
+bool is_referred_to(Relation relation) {
+    const TriggerDesc* triggers = relation->trigdesc;
+    return triggers != nullptr &&
+           std::any_of(triggers->triggers, triggers->triggers + triggers->numtriggers,
+                       [](const Trigger& trigger) { return RI_FKey_trigger_type(trigger.tgfoid) == RI_TRIGGER_PK; });
+}
+
+const char* or_null(const StringInfoData& list) { return list.len > 0 ? list.data : nullptr; }
+
+}  // namespace
+
+ShadowTables::ShadowTables(Datum names) : tables(find(names)) {}
+
+std::span<const ShadowTables::Table> ShadowTables::find(Datum names) {
+    const auto listed = text_array(names, "tables");
+    auto* all = static_cast<Table*>(palloc((listed.size() + 1) * sizeof(Table)));
+    for (size_t i = 0; i < listed.size(); i++) all[i] = describe(pnstrdup(listed[i].data(), listed[i].size()));
+    return {all, listed.size()};
+}
+
+ShadowTables::Table ShadowTables::describe(const char* name) {
+    const RangeVar* range = makeRangeVarFromNameList(compat::qualified_name_list(name));
+    const Oid oid = RangeVarGetRelid(range, AccessShareLock, false);
+    Relation relation = table_open(oid, NoLock);
+    StringInfoData inserted, updated, same_key;
+    initStringInfo(&inserted);
+    initStringInfo(&updated);
+    initStringInfo(&same_key);
+    const char* identity = nullptr;
+    Bitmapset* primary_key = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+    const TupleDesc descriptor = RelationGetDescr(relation);
+    for (int i = 0; i < descriptor->natts; i++) {
+        const Form_pg_attribute column = TupleDescAttr(descriptor, i);
+        if (column->attisdropped || column->attgenerated) continue;
+        const char* column_name = quote_identifier(NameStr(column->attname));
+        append_listed(&inserted, ", ", column_name);
+        if (bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, primary_key))
+            append_listed(&same_key, " AND ", psprintf("old_row.%s = new_row.%s", column_name, column_name));
+        else if (column->attidentity != ATTRIBUTE_IDENTITY_ALWAYS)
+            append_listed(&updated, ", ", column_name);
+        if (column->attidentity) identity = pstrdup(NameStr(column->attname));
+    }
+    const char* copy = quote_qualified_identifier("pg_temp", RelationGetRelationName(relation));
+    // Rows may exchange a unique value, which updating them one by one would stumble over. Where other tables refer to
+    // rows, these must stay.
+    const bool replaces_rows = has_other_unique_index(relation) && !is_referred_to(relation);
+    table_close(relation, NoLock);
+    return {oid, name, copy, inserted.data, or_null(updated), replaces_rows, or_null(same_key), identity};
+}
+
+void ShadowTables::create() const {
+    for (const Table& table : tables)
+        execute(psprintf("CREATE TEMPORARY TABLE %s (LIKE %s INCLUDING ALL)", table.copy, table.name));
+}
+
+void ShadowTables::drop() const {
+    for (const Table& table : tables) execute(psprintf("DROP TABLE IF EXISTS %s", table.copy));
+}
+
+void ShadowTables::check_untouched() const {
+    for (const Table& table : tables) {
+        LOCKTAG tag;
+        SET_LOCKTAG_RELATION(tag, MyDatabaseId, table.oid);
+        if (compat::holds_lock(tag, RowExclusiveLock))
+            throw sql_error(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the handler writes to the real table",
+                std::string("It is ") + table.name + ", of which the rebuild fills a copy.",
+                "Let the handler name its tables without their schema, and have no search_path of its own.");
+    }
+}
+
+void ShadowTables::replace_rows() const {
+    // What refers to another table goes first and comes last: they are named in the order of their references.
+    for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
+        const char* kept = "";
+        if (table->same_key != nullptr)
+            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS new_row WHERE %s%s)", table->copy, table->same_key,
+                            table->replaces_rows ? " AND new_row OPERATOR(pg_catalog.*=) old_row" : "");
+        execute(psprintf("DELETE FROM %s AS old_row%s", table->name, kept));
+    }
+    for (const Table& table : tables) {
+        const char* kept = "";
+        if (table.same_key != nullptr) {
+            if (!table.replaces_rows && table.updated != nullptr) update_rows(table);
+            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS old_row WHERE %s)", table.name, table.same_key);
+        }
+        execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s AS new_row%s", table.name,
+                         table.inserted, table.inserted, table.copy, kept));
+        if (table.identity != nullptr) follow_identity(table);
+    }
+}
+
+void ShadowTables::update_rows(const Table& table) {
+    execute(
+        psprintf("UPDATE %s AS old_row SET (%s) = (SELECT %s FROM %s AS new_row WHERE %s) WHERE EXISTS "
+                 "(SELECT FROM %s AS new_row WHERE %s AND new_row OPERATOR(pg_catalog.*<>) old_row)",
+                 table.name, table.updated, table.updated, table.copy, table.same_key, table.copy, table.same_key));
+}
+
+// The copy has numbered its rows by a sequence of its own.
+void ShadowTables::follow_identity(const Table& table) {
+    const char* sequence = psprintf("pg_catalog.pg_get_serial_sequence(%s, %s)::regclass",
+                                    quote_literal_cstr(table.name), quote_literal_cstr(table.identity));
+    execute(psprintf("SELECT pg_catalog.setval(%s, greatest(max(%s), pg_catalog.nextval(%s))) FROM %s", sequence,
+                     quote_identifier(table.identity), sequence, table.name));
+}
+
+}  // namespace tidemark
