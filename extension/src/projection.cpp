@@ -25,7 +25,7 @@ Projection::Projection(const StateRow& row)
       handler{string(row, projection::NAME), string(row, projection::HANDLER), row.boolean(projection::TAKES_BATCH),
               string(row, projection::OWNER), string(row, projection::SEARCH_PATH)} {}
 
-void check_deferred_constraints() {
+void check_constraints_at_once() {
     AfterTriggerSetState(makeNode(ConstraintsSetStmt));  // SET CONSTRAINTS ALL IMMEDIATE
 }
 

@@ -27,8 +27,8 @@ enum Column : AttrNumber {
 };
 }
 
-// Constraints that are deferred to the end of the transaction would fail there, where nobody could be blamed any more.
-void check_deferred_constraints();
+// Has the transaction check deferrable constraints after each statement: at its end nobody could be blamed any more.
+void check_constraints_at_once();
 
 struct Projection {
     explicit Projection(const StateRow& row);

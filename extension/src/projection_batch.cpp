@@ -82,7 +82,7 @@ void handle(Work& work, int64 most, int64 upto) {
         scan_released(work.events, work.subscription, work.partition, stream, calls);
         calls.finish();
         work.redelivered = work.handled.count > 0;
-        if (work.redelivered) return check_deferred_constraints();
+        if (work.redelivered) return;
     }
     HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, most);
     const Undelivered undelivered({&work.partition, 1}, work.parked, [](const Partition&) { return true; });
@@ -92,7 +92,6 @@ void handle(Work& work, int64 most, int64 upto) {
                             std::min(upto, work.read.position), budget, events);
     work.visited = budget.visited;
     calls.finish();
-    if (work.handled.count > 0) check_deferred_constraints();
 }
 
 void store(Work& work) {
@@ -164,6 +163,7 @@ Progress begin(const LogTables& log, const BatchRequest& request, Caution& cauti
         lock(tag);
     else if (!try_lock(tag))
         return Progress::BUSY;
+    check_constraints_at_once();
     const ProjectionTables tables(log, RowExclusiveLock);
     PushActiveSnapshot(GetLatestSnapshot());
     Progress progress = Progress::SOME;

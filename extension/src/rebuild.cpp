@@ -91,7 +91,7 @@ class Rebuild {
     template <typename Body>
     void step(Body body);
     template <typename Body>
-    void as_owner(Body body) const;
+    void as_owner(Body body, RegistrantScope::Code code = RegistrantScope::Code::USERS) const;
     void begin(const View& view);
     void project(const View& view, int64 most);
     void finish(const View& view);
@@ -132,9 +132,9 @@ void Rebuild::step(Body body) {
 }
 
 template <typename Body>
-void Rebuild::as_owner(Body body) const {
+void Rebuild::as_owner(Body body, RegistrantScope::Code code) const {
     RegistrantScope scope;
-    scope.begin(registrant(handler.owner, "a projection"), search_path);
+    scope.begin(registrant(handler.owner, "a projection"), search_path, code);
     body();
     scope.end();
 }
@@ -161,7 +161,7 @@ void Rebuild::begin(const View& view) {
                         "Drop it and create it again with tables => those that the handler writes to, or with a new "
                         "handler and new tables beside it.");
     refuse_shared_tables(view, projection);
-    as_owner([&] { made->create(); });
+    as_owner([&] { made->create(); }, RegistrantScope::Code::OURS);
 
     Counter matching;
     ScanBudget budget;
@@ -186,7 +186,6 @@ void Rebuild::project(const View& view, int64 most) {
     ScanBudget budget;
     position = scan_log(view.events, view.filter, position, view.read.position, budget, calls);
     calls.finish();
-    check_deferred_constraints();
     shadows->check_untouched();
     done += handled.count;
     is_near = position >= view.read.position && budget.visited < FEW_EVENTS;
@@ -223,7 +222,6 @@ void Rebuild::finish(const View& view) {
         shadows->replace_rows();
         shadows->drop();
     });
-    check_deferred_constraints();
     const SubscriptionTables& tables = view.tables.subscriptions;
     if (!is_sync) {
         Partition partition = tables.partition(name, 0);
@@ -254,6 +252,7 @@ void Rebuild::run() {
                         "Wait for it; es_projection_status shows how far it is.");
     const auto in_view = [&](auto body) {
         return [this, body] {
+            check_constraints_at_once();
             const View view(log_tables_in(schema), name);
             body(view);
             view.close();

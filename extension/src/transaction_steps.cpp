@@ -15,6 +15,7 @@ void begin_procedure(FunctionCallInfo fcinfo, const char* procedure) {
                         "It commits what it does.", "CALL it by itself.");
     SPI_connect_ext(SPI_OPT_NONATOMIC);
     SPI_commit();
+    XactIsoLevel = XACT_READ_COMMITTED;
 }
 
 void TransactionSteps::next() const {

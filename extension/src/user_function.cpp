@@ -124,15 +124,17 @@ void check_may_call(Oid function, Oid role) {
                     "GRANT EXECUTE on it.");
 }
 
-void RegistrantScope::begin(Oid role, const char* search_path) {
+void RegistrantScope::begin(Oid role, const char* search_path, Code code) {
     guc_level = NewGUCNestLevel();
     GetUserIdAndSecContext(&caller, &caller_context);
-    SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE);
+    const bool is_restricted = code == Code::USERS && role != caller && !superuser_arg(role);
+    SetUserIdAndSecContext(
+        role, caller_context | SECURITY_LOCAL_USERID_CHANGE | (is_restricted ? SECURITY_RESTRICTED_OPERATION : 0));
     set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void RegistrantScope::end() const {
-    AtEOXact_GUC(true, guc_level);
+    AtEOXact_GUC(false, guc_level);  // undoes what the function has set, too
     SetUserIdAndSecContext(caller, caller_context);
 }
 

@@ -36,10 +36,13 @@ Oid registrant(const char* role, const char* what);
 // Throws 42501 unless the role may call the function.
 void check_may_call(Oid function, Oid role);
 
-// In which registered functions run. An error that ends the (sub)transaction ends it too.
+// In which registered functions run. Code of somebody who could not do it himself must not leave anything behind that
+// runs with the rights of the session's user later: deferred triggers, cursors WITH HOLD, temporary objects, prepared
+// statements and SET ROLE are refused then. An error that ends the (sub)transaction ends the scope too.
 class RegistrantScope {
   public:
-    void begin(Oid role, const char* search_path);
+    enum class Code { USERS, OURS };
+    void begin(Oid role, const char* search_path, Code code = Code::USERS);
     void end() const;
 
   private:
