@@ -9,8 +9,8 @@ template <typename Value>
 class LogCache {
   public:
     // What load() has returned, with what it points to in the memory context that was current then. Loads again where
-    // log_generation() says that the rows may have changed. What was kept before stays until the transaction ends: calls
-    // in progress go on with it, as an append whose handler appends.
+    // log_generation() says that the rows may have changed. What was kept before stays until the transaction ends:
+    // calls in progress go on with it, as an append whose handler appends.
     template <typename Load>
     Value get(Load load) {
         while (memory == nullptr || generation != log_generation()) {

@@ -96,6 +96,11 @@ bool StateTable::are_alike(const StateRow& one, const StateRow& other, AttrNumbe
     return true;
 }
 
-void StateTable::announce_change() const { CacheInvalidateRelcache(relation); }
+// At once in this session: what an error in the same statement cuts off would be forgotten, and not what it has made
+// the session believe.
+void StateTable::announce_change() const {
+    CacheInvalidateRelcache(relation);
+    CommandCounterIncrement();
+}
 
 }  // namespace tidemark

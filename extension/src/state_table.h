@@ -68,7 +68,8 @@ class StateTable {
 
     // Whether two rows are alike in the columns from the one to the other.
     bool are_alike(const StateRow& one, const StateRow& other, AttrNumber first, AttrNumber last) const;
-    // What sessions have cached of the table's rows is invalid when the transaction commits.
+    // What sessions have cached of the table's rows is invalid: in this one now, and when the transaction is undone; in
+    // the others when it commits.
     void announce_change() const;
 
   private:
