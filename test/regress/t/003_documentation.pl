@@ -72,7 +72,7 @@ foreach my $file ("$root/README.md", glob("$root/docs/*.md"))
 		}
 		my ($in, $out) = ($text, '');
 		IPC::Run::run([ 'psql', '-X', '-d', $node->connstr($database), '-f', '-' ],
-			'<', \$in, '>', \$out, '2>', \$out);
+			'<', \$in, '>', \$out, '2>&1');
 		if (defined $expected) { is(normalized($out), normalized($expected), $name); }
 		else { unlike($out, qr/ERROR|FATAL/, $name); }
 	}
