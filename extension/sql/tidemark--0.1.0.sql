@@ -158,6 +158,7 @@ CREATE TABLE @extschema@.es_projections (
     name               text COLLATE "C" NOT NULL,
     mode               text COLLATE "C" NOT NULL,
     handler            text        NOT NULL,
+    handler_owner      text        NOT NULL,
     takes_batch        boolean     NOT NULL,
     owner              text        NOT NULL,
     search_path        text        NOT NULL,
@@ -167,12 +168,14 @@ CREATE TABLE @extschema@.es_projections (
     tables             text[]      NOT NULL,
     start_position     bigint      NOT NULL,
     created_at         timestamptz NOT NULL,
+    rebuilt_at         timestamptz,
     CONSTRAINT es_projections_pkey PRIMARY KEY (name)
 ) USING heap;
 COMMENT ON TABLE @extschema@.es_projections IS
 'Handlers that fold events into tables. Which events, is in es_subscriptions; how far they are, in es_projection_status.';
 COMMENT ON COLUMN @extschema@.es_projections.mode IS 'sync: the handler runs in each append; async: behind it';
 COMMENT ON COLUMN @extschema@.es_projections.handler IS 'the function''s name, with its schema';
+COMMENT ON COLUMN @extschema@.es_projections.handler_owner IS 'the function''s owner when it was registered: one of another role''s is not called';
 COMMENT ON COLUMN @extschema@.es_projections.takes_batch IS 'its argument is an array of events; or one event';
 COMMENT ON COLUMN @extschema@.es_projections.owner IS 'the role that registered it, with whose rights it runs';
 COMMENT ON COLUMN @extschema@.es_projections.search_path IS 'under which it runs';
@@ -217,6 +220,7 @@ CREATE TABLE @extschema@.es_upcasters (
     event_type          text COLLATE "C" NOT NULL,
     from_schema_version integer     NOT NULL,
     function            text        NOT NULL,
+    function_owner      text        NOT NULL,
     owner               text        NOT NULL,
     search_path         text        NOT NULL,
     created_at          timestamptz NOT NULL,
@@ -225,6 +229,7 @@ CREATE TABLE @extschema@.es_upcasters (
 COMMENT ON TABLE @extschema@.es_upcasters IS
 'The functions that turn an event''s data of one schema version into that of the next when it is read.';
 COMMENT ON COLUMN @extschema@.es_upcasters.function IS 'with its schema and the type of its argument: jsonb, the data, or es_events';
+COMMENT ON COLUMN @extschema@.es_upcasters.function_owner IS 'who owned the function then: one of another role''s is not called';
 COMMENT ON COLUMN @extschema@.es_upcasters.owner IS 'who registered it, with whose rights it runs';
 COMMENT ON COLUMN @extschema@.es_upcasters.search_path IS 'with which it runs: that of the registration, with pg_temp last';
 

@@ -37,6 +37,7 @@ Oid function_of(const Handler& handler, Oid event_type, Oid owner) {
                         "Create the function again, or drop the projection with es_drop_projection().");
     }
     check_may_call(function, owner);
+    check_is_trusted(function, handler.function_owner, owner);
     return function;
 }
 
@@ -73,9 +74,13 @@ bool HandlerCalls::visit(TupleTableSlot* stored) {
     return handled.count < most;
 }
 
+void HandlerCalls::flush() {
+    if (in_batch > 0) call_for_batch();
+}
+
 void HandlerCalls::finish() {
     if (!handled.begun) return;
-    if (in_batch > 0) call_for_batch();
+    flush();
     scope.end();
     error_context_stack = context.previous;
     MemoryContextDelete(memory);

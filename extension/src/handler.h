@@ -11,6 +11,7 @@ namespace tidemark {
 struct Handler {
     const char* projection;
     const char* name;  // of the function, qualified
+    const char* function_owner;
     bool takes_batch;  // an array of events, or one at a time
     const char* owner;
     const char* search_path;
@@ -32,7 +33,9 @@ class HandlerCalls : public EventVisitor {
     HandlerCalls(const LogTables& log, const Handler& handler, Relation events, Handled& handled,
                  int64 most = PG_INT64_MAX);
     bool visit(TupleTableSlot* event) override;
-    // Calls for what is not handed over yet; to be called when all is shown, unless by an error.
+    // Calls for what is not handed over yet, under the active snapshot.
+    void flush();
+    // The same; to be called when all is shown, unless by an error.
     void finish();
 
   private:

@@ -123,6 +123,11 @@ void lock_streams(const LogTables& tables, std::span<StreamLock> locks) {
     for (const StreamLock& lock : locks) acquire(lock);
 }
 
+void lock_out_appends(const LogTables& tables) {
+    // Which those who only check streams hold a weaker lock on.
+    LockRelationOid(tables.installations, ShareRowExclusiveLock);
+}
+
 void lock_stream(const LogTables& tables, StreamLock lock) {
     const std::span<StreamLock> locks(&lock, 1);
     if (!AllStreams(tables, locks).are_locked() && !fit_one_by_one(locks))

@@ -47,6 +47,10 @@ class MaintenanceLock {
     const LOCKTAG tag;
 };
 
+// Until the transaction ends nobody else appends, or locks a stream to do so. Waits for those who have. Does not meet
+// those who maintain es_events, as VACUUM does.
+void lock_out_appends(const LogTables& tables);
+
 // The lock of one stream. Whoever writes to it holds it exclusively, until the transaction ends; whoever only relies on
 // its version shares it, so that the stream does not change until then and others can rely on it too.
 struct StreamLock {

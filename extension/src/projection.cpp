@@ -22,8 +22,9 @@ Projection::Projection(const StateRow& row)
     : row(row),
       name(row.name(projection::NAME)),
       is_sync(row.name(projection::MODE) == "sync"),
-      handler{string(row, projection::NAME), string(row, projection::HANDLER), row.boolean(projection::TAKES_BATCH),
-              string(row, projection::OWNER), string(row, projection::SEARCH_PATH)} {}
+      handler{string(row, projection::NAME),          string(row, projection::HANDLER),
+              string(row, projection::HANDLER_OWNER), row.boolean(projection::TAKES_BATCH),
+              string(row, projection::OWNER),         string(row, projection::SEARCH_PATH)} {}
 
 void check_constraints_at_once() {
     AfterTriggerSetState(makeNode(ConstraintsSetStmt));  // SET CONSTRAINTS ALL IMMEDIATE

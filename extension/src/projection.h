@@ -15,6 +15,7 @@ enum Column : AttrNumber {
     NAME = 1,
     MODE,
     HANDLER,
+    HANDLER_OWNER,
     TAKES_BATCH,
     OWNER,
     SEARCH_PATH,
@@ -24,6 +25,7 @@ enum Column : AttrNumber {
     TABLES,
     START_POSITION,
     CREATED_AT,
+    REBUILT_AT,
 };
 }
 

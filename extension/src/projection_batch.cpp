@@ -167,11 +167,12 @@ Progress begin(const LogTables& log, const BatchRequest& request, Caution& cauti
     const ProjectionTables tables(log, RowExclusiveLock);
     PushActiveSnapshot(GetLatestSnapshot());
     Progress progress = Progress::SOME;
-    StateRow row;
-    if (!tables.find(request.projection, &row) || Projection(row).is_sync) {
+    StateRow row, cursor;
+    if (!tables.find(request.projection, &row) ||
+        !tables.subscriptions.find_partition(request.projection, 0, &cursor)) {
         progress = Progress::GONE;
     } else if (!request.resumes) {
-        const Partition partition = tables.subscriptions.partition(request.projection, 0);
+        const Partition partition(cursor);
         caution.retry_at = partition.row.bigint(partition::RETRY_AT);
         if (partition.has_failed_for_good())
             progress = Progress::FAILED;
@@ -183,7 +184,17 @@ Progress begin(const LogTables& log, const BatchRequest& request, Caution& cauti
     return progress;
 }
 
-bool is_of_class(int sqlstate, int category) { return ERRCODE_TO_CATEGORY(sqlstate) == category; }
+bool is_conflict(const CaughtError& error) {
+    return ERRCODE_TO_CATEGORY(error.sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK);
+}
+
+// The session was cancelled, by a user or a timeout. A handler can raise an error of that SQLSTATE too, as that of
+// another server which it has asked.
+bool is_cancel(const CaughtError& error) {
+    return error.data != nullptr &&
+           ERRCODE_TO_CATEGORY(error.sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) &&
+           error.data->funcname != nullptr && strcmp(error.data->funcname, "ProcessInterrupts") == 0;
+}
 
 }  // namespace
 
@@ -203,11 +214,9 @@ Progress project_batch(const LogTables& log, const BatchRequest& request, Cautio
             else
                 progress = Progress::NONE;
             be_less_careful(*work, caution);
-        } else if (is_of_class(error->sqlstate, ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION)) ||
-                   work->handled.count == 0) {
+        } else if (is_cancel(*error) || work->handled.count == 0) {
             raise(error);
-        } else if (is_of_class(error->sqlstate, ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK)) &&
-                   ++caution.conflicts <= MOST_CONFLICTS) {
+        } else if (is_conflict(*error) && ++caution.conflicts <= MOST_CONFLICTS) {
             // Somebody else was in the way: again at once.
         } else if (!is_attributed(*work)) {
             be_careful(*work, caution);

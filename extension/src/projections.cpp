@@ -4,6 +4,7 @@
 #include "projection.h"
 #include "snapshot_scope.h"
 #include "subscriptions.h"
+#include "sync_projections.h"
 #include "waiting.h"
 
 extern "C" {
@@ -94,6 +95,7 @@ StateRow requested(FunctionCallInfo fcinfo, const ProjectionTables& tables, Rela
     const UserFunction handler = find_user_function(view(text_argument(fcinfo, HANDLER, "handler")),
                                                     {event, get_array_type(event)}, VOIDOID, "handler");
     row.set_text(projection::HANDLER, qualified_name(handler.function));
+    row.set_text(projection::HANDLER_OWNER, function_owner_name(handler.function));
     row.set(projection::TAKES_BATCH, BoolGetDatum(handler.argument != event));
     row.set_text(projection::OWNER, current_role_name());
     row.set_text(projection::SEARCH_PATH, search_path_to_keep());
@@ -128,6 +130,19 @@ void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const 
                         "Choose another name, or drop it with es_drop_projection().");
 }
 
+// Where the log ends, with all other appends over.
+int64 locked_end(Relation head) {
+    const SafeRead read = begin_safe_read(head, "es_create_projection()");
+    const FullTransactionId own = GetTopFullTransactionIdIfAny();
+    const bool is_alone = std::all_of(read.head.entries, read.head.entries + read.head.entry_count,
+                                      [&](const InFlight& entry) { return FullTransactionIdEquals(entry.xid, own); });
+    read.end();
+    if (!is_alone)
+        throw sql_error(ERRCODE_OBJECT_IN_USE, "events are being restored", "The log is not complete yet.",
+                        "Create the projection when the restore is over.");
+    return read.head.last_position;
+}
+
 // Projects what is in the log above the position, while others go on appending, until little is left; then locks them
 // out until the transaction ends, and projects that. Returns where the projection begins.
 int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& filter, Relation events, Relation head,
@@ -141,16 +156,26 @@ int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& 
         position = scan_log(events, filter, position, read.position, budget, calls);
         read.end();
     }
-    LockRelation(events, ShareRowExclusiveLock);
-    const int64 last = read_head(head).last_position;
-    if (from_now) return last;
-    // All other appends are over, and one's own are to be projected as well.
-    const SnapshotScope snapshot;
-    ScanBudget budget;
-    scan_log(events, filter, position, last, budget, calls);
+    lock_out_appends(log);
+    int64 end = locked_end(head);
+    if (from_now) return end;
+    // One's own events are to be projected too, and those that the handler appends.
+    for (; position < end; end = locked_end(head)) {
+        const SnapshotScope snapshot;
+        ScanBudget budget;
+        position = scan_log(events, filter, position, end, budget, calls);
+        calls.flush();
+        snapshot.end();
+    }
     calls.finish();
-    snapshot.end();
     return start;
+}
+
+void refuse_within_append(const char* function) {
+    if (is_appending())
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        std::string(function) + " cannot be called by a handler or a trigger of an append",
+                        "The append in progress goes by the projections that there are.", "Call it by itself.");
 }
 
 }  // namespace
@@ -160,6 +185,7 @@ int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& 
 TIDEMARK_FUNCTION(tidemark_create_projection) {
     return pg_call([&] {
         require_read_write("es_create_projection()");
+        refuse_within_append("es_create_projection()");
         const LogTables& log = log_tables(fcinfo);
         const ProjectionTables tables(log, RowExclusiveLock);
         Relation events = table_open(log.events, AccessShareLock);
@@ -197,6 +223,7 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
 TIDEMARK_FUNCTION(tidemark_drop_projection) {
     return pg_call([&] {
         require_read_write("es_drop_projection()");
+        refuse_within_append("es_drop_projection()");
         const std::string_view name = name_argument(fcinfo, NAME, "projection name");
         const LogTables& log = log_tables(fcinfo);
         const ProjectionTables tables(log, RowExclusiveLock);
@@ -207,7 +234,7 @@ TIDEMARK_FUNCTION(tidemark_drop_projection) {
         snapshot.end();
         if (exists) {
             // No append is to go on that still calls the handler.
-            if (Projection(row).is_sync) LockRelationOid(log.events, ShareRowExclusiveLock);
+            if (Projection(row).is_sync) lock_out_appends(log);
             const WholeSubscription whole(tables.subscriptions, name);
             remove_subscription(tables.subscriptions, whole);
             tables.projections.remove(row);

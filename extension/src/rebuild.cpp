@@ -39,13 +39,14 @@ struct Counter : EventVisitor {
 
 // One transaction's view of the log and of the projection.
 struct View {
-    View(const LogTables& log, const char* name)
+    // `known`: the row of the projection as it was when the rebuild began; null at the beginning.
+    View(const LogTables& log, const char* name, const StateRow* known)
         : events(table_open(log.events, AccessShareLock)),
           head(table_open(log.head, AccessShareLock)),
           tables(log, RowExclusiveLock),
           rebuilds(log.rebuilds, RowExclusiveLock),
           read(begin_safe_read(head, FUNCTION)),
-          projection(tables.projection(name)),
+          projection(find(tables, name, known)),
           filter(tables.subscriptions.subscription(name).filter) {}
 
     void close() const {
@@ -54,6 +55,15 @@ struct View {
         tables.close();
         table_close(head, NoLock);
         table_close(events, NoLock);
+    }
+
+    static Projection find(const ProjectionTables& tables, const char* name, const StateRow* known) {
+        const Projection found = tables.projection(name);
+        if (known != nullptr &&
+            !tables.projections.are_alike(found.row, *known, projection::NAME, projection::CREATED_AT))
+            throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the projection was made anew meanwhile",
+                            "It is named " + quoted(name) + ".", "Rebuild it again, if there is need to.");
+        return found;
     }
 
     const Relation events, head;
@@ -76,6 +86,14 @@ void refuse_shared_tables(const View& view, const Projection& projection) {
                     "It is " + quoted(row.name(projection::NAME)) + ", and the table " + std::string(table) + ".",
                     "Empty the tables and replay both, by es_reset_subscription() or by making them anew.");
     });
+}
+
+// What the handler appends it has appended before, and the log keeps all of it.
+void refuse_appended(Relation events) {
+    if (CheckRelationLockedByMe(events, RowExclusiveLock, false))
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the handler appends",
+                        "A rebuild would append once more what was appended for these events.",
+                        "Build another projection beside it, with a handler that does not.");
 }
 
 LOCKTAG rebuild_lock(std::string_view name) { return lock_tag(LockKind::REBUILD, lock_key(name)); }
@@ -106,6 +124,7 @@ class Rebuild {
     const TransactionSteps steps;
 
     // Of the projection as it was when the rebuild began:
+    const StateRow* row = nullptr;
     bool is_sync = false;
     Handler handler = {};  // with the copies first in its search_path
     const char* search_path = nullptr;
@@ -143,6 +162,7 @@ void Rebuild::begin(const View& view) {
     const MemoryContext caller = MemoryContextSwitchTo(memory);
     const Projection projection = view.tables.projection(name);
     handler = projection.handler;
+    row = new (palloc(sizeof(StateRow))) StateRow(projection.row);
     MemoryContextSwitchTo(caller);
     is_sync = projection.is_sync;
     search_path = handler.search_path;
@@ -167,15 +187,15 @@ void Rebuild::begin(const View& view) {
     ScanBudget budget;
     scan_log(view.events, view.filter, position, view.read.position, budget, matching);
     forget_progress(view.rebuilds);
-    StateRow row = view.rebuilds.new_row();
+    StateRow progress = view.rebuilds.new_row();
     noted_at = GetCurrentStatementStartTimestamp();
-    row.set_text(PROJECTION, name);
-    row.set_integer(PID, MyProcPid);
-    row.set_bigint(STARTED_AT, GetCurrentTimestamp());
-    row.set_bigint(REACHED_AT, GetCurrentTimestamp());
-    row.set_bigint(DONE, 0);
-    row.set_bigint(TOTAL, matching.count);
-    view.rebuilds.insert(row);
+    progress.set_text(PROJECTION, name);
+    progress.set_integer(PID, MyProcPid);
+    progress.set_bigint(STARTED_AT, GetCurrentTimestamp());
+    progress.set_bigint(REACHED_AT, GetCurrentTimestamp());
+    progress.set_bigint(DONE, 0);
+    progress.set_bigint(TOTAL, matching.count);
+    view.rebuilds.insert(progress);
     shadows = made;
 }
 
@@ -186,6 +206,7 @@ void Rebuild::project(const View& view, int64 most) {
     ScanBudget budget;
     position = scan_log(view.events, view.filter, position, view.read.position, budget, calls);
     calls.finish();
+    refuse_appended(view.events);
     shadows->check_untouched();
     done += handled.count;
     is_near = position >= view.read.position && budget.visited < FEW_EVENTS;
@@ -211,7 +232,7 @@ void Rebuild::forget_progress(const StateTable& rebuilds) const {
 void Rebuild::lock_out() const {
     lock(subscription_lock(name));
     if (is_sync)
-        LockRelationOid(log_tables_in(schema).events, ShareRowExclusiveLock);
+        lock_out_appends(log_tables_in(schema));
     else
         lock(partition_lock(name, 0));
 }
@@ -232,6 +253,11 @@ void Rebuild::finish(const View& view) {
         tables.partition_rows.update(&partition.row);
         wake_at_end(WaitGroup::progress(name));
     }
+    // Which tells transactions of an older snapshot that the tables are others.
+    StateRow rebuilt = view.projection.row;
+    rebuilt.set(projection::REBUILT_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    view.tables.projections.update(&rebuilt);
+    view.tables.announce_change();
     forget_progress(view.rebuilds);
 }
 
@@ -253,7 +279,7 @@ void Rebuild::run() {
     const auto in_view = [&](auto body) {
         return [this, body] {
             check_constraints_at_once();
-            const View view(log_tables_in(schema), name);
+            const View view(log_tables_in(schema), name, row);
             body(view);
             view.close();
         };

@@ -38,6 +38,17 @@ SafeRead begin_safe_read(Relation head, const char* function) {
     return read;
 }
 
+int64 line_of_snapshot(Relation head, Snapshot snapshot) {
+    const HeadCopy copy = read_head(head);
+    const FullTransactionId own = GetTopFullTransactionIdIfAny(), next = ReadNextFullTransactionId();
+    int64 line = copy.last_position;
+    for (const InFlight* entry = copy.entries; entry < copy.entries + copy.entry_count; entry++)
+        if (!FullTransactionIdEquals(entry->xid, own) && in_progress(entry->xid, own, next, snapshot))
+            line = std::min(line, entry->first_position - 1);
+    pfree(copy.entries);
+    return line;
+}
+
 int64 await_line(Oid head_table, int64 above, int64 milliseconds, const char* function) {
     Relation head = table_open(head_table, AccessShareLock);
     Waiter waiter(milliseconds);

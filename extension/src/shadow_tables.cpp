@@ -47,6 +47,31 @@ bool is_referred_to(Relation relation) {
                        [](const Trigger& trigger) { return RI_FKey_trigger_type(trigger.tgfoid) == RI_TRIGGER_PK; });
 }
 
+// Whether the running transaction has taken a lock on the table as those do who write to it, or change it.
+bool has_written_to(Oid table) {
+    LOCKTAG tag;
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+    for (LOCKMODE mode = RowExclusiveLock; mode <= AccessExclusiveLock; mode++)
+        if (compat::holds_lock(tag, mode)) return true;
+    return false;
+}
+
+// What else is in the session's temporary schema would come before the tables that the handler means.
+void refuse_temporary_objects() {
+    const int result = SPI_execute(
+        "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) "
+        "pg_catalog.pg_my_temp_schema()"
+        " UNION ALL "
+        "SELECT typname FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) "
+        "pg_catalog.pg_my_temp_schema()",
+        true, 1);
+    if (result == SPI_OK_SELECT && SPI_processed == 0) return;
+    const char* name = SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "";
+    throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the session has temporary objects",
+                    "One is named " + quoted(name) + "; the handler could take them for its tables.",
+                    "DISCARD TEMP, or call it in another session.");
+}
+
 const char* or_null(const StringInfoData& list) { return list.len > 0 ? list.data : nullptr; }
 
 }  // namespace
@@ -69,6 +94,7 @@ ShadowTables::Table ShadowTables::describe(const char* name) {
     initStringInfo(&updated);
     initStringInfo(&same_key);
     const char* identity = nullptr;
+    bool has_unchangeable = false;
     Bitmapset* primary_key = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
     const TupleDesc descriptor = RelationGetDescr(relation);
     for (int i = 0; i < descriptor->natts; i++) {
@@ -76,21 +102,28 @@ ShadowTables::Table ShadowTables::describe(const char* name) {
         if (column->attisdropped || column->attgenerated) continue;
         const char* column_name = quote_identifier(NameStr(column->attname));
         append_listed(&inserted, ", ", column_name);
-        if (bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, primary_key))
-            append_listed(&same_key, " AND ", psprintf("old_row.%s = new_row.%s", column_name, column_name));
-        else if (column->attidentity != ATTRIBUTE_IDENTITY_ALWAYS)
-            append_listed(&updated, ", ", column_name);
+        const bool is_key = bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, primary_key);
+        if (is_key) append_listed(&same_key, " AND ", psprintf("old_row.%s = new_row.%s", column_name, column_name));
+        // Keys may be equal and yet not the same, as 1.0 and 1.00.
+        if (column->attidentity != ATTRIBUTE_IDENTITY_ALWAYS) append_listed(&updated, ", ", column_name);
+        has_unchangeable = has_unchangeable || (!is_key && column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS);
         if (column->attidentity) identity = pstrdup(NameStr(column->attname));
     }
     const char* copy = quote_qualified_identifier("pg_temp", RelationGetRelationName(relation));
     // Rows may exchange a unique value, which updating them one by one would stumble over. Where other tables refer to
     // rows, these must stay.
-    const bool replaces_rows = has_other_unique_index(relation) && !is_referred_to(relation);
+    const bool is_referred = is_referred_to(relation);
+    const bool replaces_rows = (has_unchangeable || has_other_unique_index(relation)) && !is_referred;
     table_close(relation, NoLock);
+    if (is_referred && same_key.len == 0)
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "rows cannot be told apart that others refer to",
+                        std::string("Table ") + name + " has no primary key, and a foreign key refers to it.",
+                        "Give it a primary key.");
     return {oid, name, copy, inserted.data, or_null(updated), replaces_rows, or_null(same_key), identity};
 }
 
 void ShadowTables::create() const {
+    refuse_temporary_objects();
     for (const Table& table : tables)
         execute(psprintf("CREATE TEMPORARY TABLE %s (LIKE %s INCLUDING ALL)", table.copy, table.name));
 }
@@ -100,15 +133,12 @@ void ShadowTables::drop() const {
 }
 
 void ShadowTables::check_untouched() const {
-    for (const Table& table : tables) {
-        LOCKTAG tag;
-        SET_LOCKTAG_RELATION(tag, MyDatabaseId, table.oid);
-        if (compat::holds_lock(tag, RowExclusiveLock))
+    for (const Table& table : tables)
+        if (has_written_to(table.oid))
             throw sql_error(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the handler writes to the real table",
                 std::string("It is ") + table.name + ", of which the rebuild fills a copy.",
                 "Let the handler name its tables without their schema, and have no search_path of its own.");
-    }
 }
 
 void ShadowTables::replace_rows() const {
@@ -117,14 +147,14 @@ void ShadowTables::replace_rows() const {
         const char* kept = "";
         if (table->same_key != nullptr)
             kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS new_row WHERE %s%s)", table->copy, table->same_key,
-                            table->replaces_rows ? " AND new_row OPERATOR(pg_catalog.*=) old_row" : "");
-        execute(psprintf("DELETE FROM %s AS old_row%s", table->name, kept));
+                            table->replaces_rows ? " AND new_row.* OPERATOR(pg_catalog.*=) old_row.*" : "");
+        execute(psprintf("DELETE FROM ONLY %s AS old_row%s", table->name, kept));
     }
     for (const Table& table : tables) {
         const char* kept = "";
         if (table.same_key != nullptr) {
             if (!table.replaces_rows && table.updated != nullptr) update_rows(table);
-            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS old_row WHERE %s)", table.name, table.same_key);
+            kept = psprintf(" WHERE NOT EXISTS (SELECT FROM ONLY %s AS old_row WHERE %s)", table.name, table.same_key);
         }
         execute(psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s AS new_row%s", table.name,
                          table.inserted, table.inserted, table.copy, kept));
@@ -134,8 +164,8 @@ void ShadowTables::replace_rows() const {
 
 void ShadowTables::update_rows(const Table& table) {
     execute(
-        psprintf("UPDATE %s AS old_row SET (%s) = (SELECT %s FROM %s AS new_row WHERE %s) WHERE EXISTS "
-                 "(SELECT FROM %s AS new_row WHERE %s AND new_row OPERATOR(pg_catalog.*<>) old_row)",
+        psprintf("UPDATE ONLY %s AS old_row SET (%s) = (SELECT %s FROM %s AS new_row WHERE %s) WHERE EXISTS "
+                 "(SELECT FROM %s AS new_row WHERE %s AND new_row.* OPERATOR(pg_catalog.*<>) old_row.*)",
                  table.name, table.updated, table.updated, table.copy, table.same_key, table.copy, table.same_key));
 }
 

@@ -34,6 +34,11 @@ class StateRow {
     void set_text(AttrNumber column, std::string_view value) { set(column, PointerGetDatum(make_text(value))); }
     void set_null(AttrNumber column) { nulls[column - 1] = true; }
 
+    // Whether it is the same version of the row, not only the same row.
+    bool is_version_of(const StateRow& other) const {
+        return ItemPointerEquals(const_cast<ItemPointer>(&tid), const_cast<ItemPointer>(&other.tid));
+    }
+
   private:
     friend class StateTable;
     Datum* values;

@@ -16,6 +16,7 @@ namespace tidemark {
 namespace {
 
 struct SyncProjection {
+    StateRow row;
     EventFilter filter;
     Handler handler;
 };
@@ -30,8 +31,9 @@ SyncProjections load(const LogTables& log) {
     tables.projections.for_each({}, [&](const StateRow& row) {
         const Projection projection(row);
         if (projection.is_sync)
-            found = lappend(found, new (palloc(sizeof(SyncProjection))) SyncProjection{
-                                       tables.subscriptions.subscription(projection.name).filter, projection.handler});
+            found =
+                lappend(found, new (palloc(sizeof(SyncProjection))) SyncProjection{
+                                   row, tables.subscriptions.subscription(projection.name).filter, projection.handler});
     });
     snapshot.end();
     tables.close();
@@ -74,11 +76,50 @@ bool may_match(const EventFilter& filter, Relation events, const Append& append)
     });
 }
 
+// Stops at the first event that a snapshot does not show.
+struct FirstInvisible : EventVisitor {
+    explicit FirstInvisible(Snapshot snapshot) : snapshot(snapshot) {}
+    bool visit(TupleTableSlot* event) override {
+        bool is_null;
+        const TransactionId writer =
+            DatumGetTransactionId(slot_getsysattr(event, MinTransactionIdAttributeNumber, &is_null));
+        found = !TransactionIdIsCurrentTransactionId(writer) && XidInMVCCSnapshot(writer, snapshot);
+        return !found;
+    }
+
+    const Snapshot snapshot;
+    bool found = false;
+};
+
+// A handler's statements have the transaction's snapshot, which under REPEATABLE READ may be older than other appends:
+// it would not find the rows that these have made, and their effects would be lost without an error.
+void require_current_snapshot(const LogTables& log, Relation events, const SyncProjection& projection, int64 first) {
+    const Snapshot snapshot = GetTransactionSnapshot();
+    const ProjectionTables tables(log, AccessShareLock);
+    Relation head = table_open(log.head, AccessShareLock);
+    PushActiveSnapshot(snapshot);
+    StateRow row;
+    bool is_current = tables.find(projection.handler.projection, &row) && row.is_version_of(projection.row);
+    PopActiveSnapshot();
+    const SnapshotScope fresh;
+    FirstInvisible unseen(snapshot);
+    scan_stretch(events, projection.filter, line_of_snapshot(head, snapshot), first - 1, unseen);
+    fresh.end();
+    table_close(head, NoLock);
+    tables.close();
+    if (!is_current || unseen.found)
+        throw sql_error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                        "a sync projection has changed since the transaction's snapshot",
+                        "It is " + quoted(projection.handler.projection) + ".",
+                        "Begin again; transactions that are READ COMMITTED do not meet this.");
+}
+
 void project(const LogTables& log, Relation events, const Stretch& stretch) {
     ListCell* cell;
     foreach (cell, sync_projections(log)) {
         const auto& projection = *static_cast<const SyncProjection*>(lfirst(cell));
         if (stretch.append != nullptr && !may_match(projection.filter, events, *stretch.append)) continue;
+        if (IsolationUsesXactSnapshot()) require_current_snapshot(log, events, projection, stretch.first);
         const SnapshotScope snapshot;
         Handled handled;
         HandlerCalls calls(log, projection.handler, events, handled);

@@ -23,8 +23,8 @@ std::string_view event_type_argument(FunctionCallInfo fcinfo) {
     return type;
 }
 
-// The name and the type of the argument, as they are kept.
-const char* function_argument(FunctionCallInfo fcinfo, int number, Oid event_row_type) {
+// The function, and in *kept_name its name with the type of its argument.
+Oid function_argument(FunctionCallInfo fcinfo, int number, Oid event_row_type, const char** kept_name) {
     const std::string_view given = view(text_argument(fcinfo, number, "function"));
     const UserFunction found = find_user_function(given, {JSONBOID, event_row_type}, JSONBOID, "upcaster");
     const char* name = qualified_name(found.function);
@@ -32,7 +32,8 @@ const char* function_argument(FunctionCallInfo fcinfo, int number, Oid event_row
         throw sql_error(ERRCODE_INVALID_OBJECT_DEFINITION, "an upcaster must be IMMUTABLE",
                         std::string("It is ") + name + ".",
                         "Declare it so, if it makes the same of the same event always; it must not depend on tables.");
-    return psprintf("%s%s", name, (found.argument == JSONBOID ? upcaster::OF_DATA : upcaster::OF_EVENT).data());
+    *kept_name = psprintf("%s%s", name, (found.argument == JSONBOID ? upcaster::OF_DATA : upcaster::OF_EVENT).data());
+    return found.function;
 }
 
 // The upcasters of a type, open to be changed by this transaction alone. Every backend forgets what it knows of them
@@ -101,11 +102,12 @@ TIDEMARK_FUNCTION(tidemark_create_upcaster) {
         const std::string_view type = event_type_argument(fcinfo);
         const int32 from = from_argument(fcinfo);
         const LogTables& tables = log_tables(fcinfo);
-        const char* function = function_argument(fcinfo, 2, get_rel_type_id(tables.events));
+        const char* name;
+        const Oid function = function_argument(fcinfo, 2, get_rel_type_id(tables.events), &name);
         const Chain chain(tables, type);
         StateRow row;
         const bool exists = chain.find(from, &row);
-        if (exists && row.name(upcaster::FUNCTION) != function)
+        if (exists && row.name(upcaster::FUNCTION) != name)
             throw sql_error(ERRCODE_DUPLICATE_OBJECT, "there is another upcaster from that schema version",
                             "It is " + std::string(row.name(upcaster::FUNCTION)) + ", for type " + quoted(type) + ".",
                             "Replace the function itself, or drop the upcaster with es_drop_upcaster().");
@@ -116,7 +118,8 @@ TIDEMARK_FUNCTION(tidemark_create_upcaster) {
             row = chain.new_row();
             row.set_text(upcaster::EVENT_TYPE, type);
             row.set_integer(upcaster::FROM, from);
-            row.set_text(upcaster::FUNCTION, function);
+            row.set_text(upcaster::FUNCTION, name);
+            row.set_text(upcaster::FUNCTION_OWNER, function_owner_name(function));
             row.set_text(upcaster::OWNER, current_role_name());
             row.set_text(upcaster::SEARCH_PATH, search_path_to_keep());
             row.set(upcaster::CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));

@@ -32,7 +32,10 @@ std::span<const Upcaster> read_upcasters(Oid table_oid) {
     List* rows = NIL;
     table.for_each({}, [&](const StateRow& row) {
         auto* upcaster = static_cast<Upcaster*>(palloc(sizeof(Upcaster)));
-        *upcaster = {row.name(upcaster::EVENT_TYPE), row.integer(upcaster::FROM), row.name(upcaster::FUNCTION),
+        *upcaster = {row.name(upcaster::EVENT_TYPE),
+                     row.integer(upcaster::FROM),
+                     row.name(upcaster::FUNCTION),
+                     TextDatumGetCString(row.value(upcaster::FUNCTION_OWNER).value),
                      TextDatumGetCString(row.value(upcaster::OWNER).value),
                      TextDatumGetCString(row.value(upcaster::SEARCH_PATH).value)};
         rows = lappend(rows, upcaster);
@@ -171,6 +174,9 @@ Upcasting::Callable& Upcasting::callable(const Upcaster& step, Oid role) {
         fail("it is no IMMUTABLE function returning jsonb any more");
     if (!compat::may_execute(function, role))
         fail(psprintf("role \"%s\", which registered it, may not call it", step.owner));
+    if (!is_trusted(function, step.function_owner, role))
+        fail(psprintf("it is owned by \"%s\" now, and \"%s\" owned it when it was registered",
+                      function_owner_name(function), step.function_owner));
     fmgr_info_cxt(function, &found.function, memory);
     found.is_ready = true;
     return found;

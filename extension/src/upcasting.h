@@ -10,7 +10,7 @@
 namespace tidemark {
 
 namespace upcaster {
-enum Column : AttrNumber { EVENT_TYPE = 1, FROM, FUNCTION, OWNER, SEARCH_PATH, CREATED_AT };
+enum Column : AttrNumber { EVENT_TYPE = 1, FROM, FUNCTION, FUNCTION_OWNER, OWNER, SEARCH_PATH, CREATED_AT };
 // How the name of a function ends that gets the data alone, or the whole event.
 constexpr std::string_view OF_DATA = "(jsonb)", OF_EVENT = "(es_events)";
 }  // namespace upcaster
@@ -20,7 +20,7 @@ struct Upcaster {
     std::string_view event_type;
     int32 from;  // turns data of this schema version into that of the next
     std::string_view function;
-    const char *owner, *search_path;
+    const char *function_owner, *owner, *search_path;
 };
 
 // The setting tidemark.upcast, which is for the functions that read: whoever projects events upcasts them anyway.

@@ -124,6 +124,32 @@ void check_may_call(Oid function, Oid role) {
                     "GRANT EXECUTE on it.");
 }
 
+namespace {
+
+Oid owner_of(Oid function) {
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+}  // namespace
+
+const char* function_owner_name(Oid function) { return GetUserNameFromId(owner_of(function), false); }
+
+bool is_trusted(Oid function, const char* owner_at_registration, Oid registrant) {
+    const Oid owner = owner_of(function);
+    return owner == registrant || superuser_arg(owner) || owner == get_role_oid(owner_at_registration, true);
+}
+
+void check_is_trusted(Oid function, const char* owner_at_registration, Oid registrant) {
+    if (is_trusted(function, owner_at_registration, registrant)) return;
+    const char* detail = psprintf("%s() is owned by \"%s\" now; when it was registered \"%s\" owned it.",
+                                  qualified_name(function), function_owner_name(function), owner_at_registration);
+    throw sql_error(ERRCODE_INSUFFICIENT_PRIVILEGE, "a registered function is another role's now", detail,
+                    "Give it back to that role, or drop what calls it and register it anew.");
+}
+
 void RegistrantScope::begin(Oid role, const char* search_path, Code code) {
     guc_level = NewGUCNestLevel();
     GetUserIdAndSecContext(&caller, &caller_context);

@@ -36,6 +36,12 @@ Oid registrant(const char* role, const char* what);
 // Throws 42501 unless the role may call the function.
 void check_may_call(Oid function, Oid role);
 
+// The name of a function's owner, which is kept with it; and whether the owner is still that one, or the registrant, or
+// a superuser: somebody else may have made a function of the name since. check_is_trusted throws 42501.
+const char* function_owner_name(Oid function);
+bool is_trusted(Oid function, const char* owner_at_registration, Oid registrant);
+void check_is_trusted(Oid function, const char* owner_at_registration, Oid registrant);
+
 // In which registered functions run. Code of somebody who could not do it himself must not leave anything behind that
 // runs with the rights of the session's user later: deferred triggers, cursors WITH HOLD, temporary objects, prepared
 // statements and SET ROLE are refused then. An error that ends the (sub)transaction ends the scope too.
