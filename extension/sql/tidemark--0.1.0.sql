@@ -162,6 +162,7 @@ CREATE TABLE @extschema@.es_projections (
     takes_batch        boolean     NOT NULL,
     owner              text        NOT NULL,
     search_path        text        NOT NULL,
+    time_zone          text        NOT NULL,
     on_error           text COLLATE "C" NOT NULL,
     retries            integer     NOT NULL,
     retry_milliseconds bigint      NOT NULL,
@@ -179,6 +180,7 @@ COMMENT ON COLUMN @extschema@.es_projections.handler_owner IS 'the function''s o
 COMMENT ON COLUMN @extschema@.es_projections.takes_batch IS 'its argument is an array of events; or one event';
 COMMENT ON COLUMN @extschema@.es_projections.owner IS 'the role that registered it, with whose rights it runs';
 COMMENT ON COLUMN @extschema@.es_projections.search_path IS 'under which it runs';
+COMMENT ON COLUMN @extschema@.es_projections.time_zone IS 'likewise';
 COMMENT ON COLUMN @extschema@.es_projections.on_error IS 'what to do when it fails: fail (stop), park (the event) or retry (for ever)';
 COMMENT ON COLUMN @extschema@.es_projections.retries IS 'how often an event is tried again before that';
 COMMENT ON COLUMN @extschema@.es_projections.retry_milliseconds IS 'the pause before the first time, doubled each time, to five minutes at most';

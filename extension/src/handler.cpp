@@ -51,6 +51,7 @@ void HandlerCalls::begin() {
     error_context_stack = &context;
     const Oid owner = registrant(handler.owner, "a projection's handler");
     scope.begin(owner, handler.search_path);
+    scope.set("TimeZone", handler.time_zone);
     const Oid oid = function_of(handler, event_type, owner);
     memory = AllocSetContextCreate(CurrentMemoryContext, "a call of a handler", ALLOCSET_DEFAULT_SIZES);
     batch = handler.takes_batch ? static_cast<Datum*>(palloc(LARGEST_BATCH * sizeof(Datum))) : nullptr;

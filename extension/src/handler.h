@@ -14,7 +14,7 @@ struct Handler {
     const char* function_owner;
     bool takes_batch;  // an array of events, or one at a time
     const char* owner;
-    const char* search_path;
+    const char *search_path, *time_zone;
 };
 
 // How far a handler has come, also where it has failed.

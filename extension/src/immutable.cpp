@@ -26,6 +26,7 @@ const char* verb(const TriggerData* trigger) {
 bool begin_restore(const LogTables& tables) {
     const LOCKTAG tag = lock_tag(LockKind::MAINTENANCE);
     LockAcquire(&tag, ShareLock, false, false);
+    lock_as_appender(tables);
     Relation head = table_open(tables.head, RowExclusiveLock);
     const bool is_new = read_head(head).is_new;
     if (is_new) hold_line(head, 1);

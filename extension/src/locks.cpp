@@ -123,6 +123,8 @@ void lock_streams(const LogTables& tables, std::span<StreamLock> locks) {
     for (const StreamLock& lock : locks) acquire(lock);
 }
 
+void lock_as_appender(const LogTables& tables) { LockRelationOid(tables.installations, RowExclusiveLock); }
+
 void lock_out_appends(const LogTables& tables) {
     // Which those who only check streams hold a weaker lock on.
     LockRelationOid(tables.installations, ShareRowExclusiveLock);

@@ -47,6 +47,9 @@ class MaintenanceLock {
     const LOCKTAG tag;
 };
 
+// What whoever appends holds until the transaction ends: lock_streams() takes it. Restores take it too.
+void lock_as_appender(const LogTables& tables);
+
 // Until the transaction ends nobody else appends, or locks a stream to do so. Waits for those who have. Does not meet
 // those who maintain es_events, as VACUUM does.
 void lock_out_appends(const LogTables& tables);

@@ -24,7 +24,8 @@ Projection::Projection(const StateRow& row)
       is_sync(row.name(projection::MODE) == "sync"),
       handler{string(row, projection::NAME),          string(row, projection::HANDLER),
               string(row, projection::HANDLER_OWNER), row.boolean(projection::TAKES_BATCH),
-              string(row, projection::OWNER),         string(row, projection::SEARCH_PATH)} {}
+              string(row, projection::OWNER),         string(row, projection::SEARCH_PATH),
+              string(row, projection::TIME_ZONE)} {}
 
 void check_constraints_at_once() {
     AfterTriggerSetState(makeNode(ConstraintsSetStmt));  // SET CONSTRAINTS ALL IMMEDIATE

@@ -19,6 +19,7 @@ enum Column : AttrNumber {
     TAKES_BATCH,
     OWNER,
     SEARCH_PATH,
+    TIME_ZONE,
     ON_ERROR,
     RETRIES,
     RETRY_MILLISECONDS,

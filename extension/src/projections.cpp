@@ -1,6 +1,8 @@
 // Making and removing projections.
+#include "catch_up.h"
 #include "guard.h"
 #include "locks.h"
+#include "parking.h"
 #include "projection.h"
 #include "snapshot_scope.h"
 #include "subscriptions.h"
@@ -10,6 +12,7 @@
 extern "C" {
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
+#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
 }
@@ -20,8 +23,6 @@ namespace {
 
 constexpr int64 DEFAULT_DELAY = 1000;  // milliseconds
 constexpr int64 LONGEST_DELAY = int64(24) * 60 * 60 * 1000;
-// With fewer events than that to go, the rest is projected with appends locked out.
-constexpr int64 FEW_EVENTS = 1000;
 
 // The arguments of es_create_projection.
 enum Argument { NAME, HANDLER, FILTER, MODE = FILTER + 3, START, ON_ERROR, RETRIES, RETRY_DELAY, TABLES };
@@ -51,6 +52,7 @@ const char* table_problem(Oid table, const Oid* others, int count) {
     if (name == nullptr) return "It is no table.";
     if (get_rel_relkind(table) != RELKIND_RELATION) return "It is not an ordinary table.";
     if (get_rel_persistence(table) == RELPERSISTENCE_TEMP) return "It is a temporary table.";
+    if (get_rel_persistence(table) == RELPERSISTENCE_UNLOGGED) return "It is unlogged: a crash would empty it.";
     if (table < FirstNormalObjectId || OidIsValid(getExtensionOfObject(RelationRelationId, table)))
         return "It belongs to PostgreSQL or to an extension.";
     const bool is_repeated =
@@ -99,6 +101,7 @@ StateRow requested(FunctionCallInfo fcinfo, const ProjectionTables& tables, Rela
     row.set(projection::TAKES_BATCH, BoolGetDatum(handler.argument != event));
     row.set_text(projection::OWNER, current_role_name());
     row.set_text(projection::SEARCH_PATH, search_path_to_keep());
+    row.set_text(projection::TIME_ZONE, pg_get_timezone_name(session_timezone));
     const std::string_view on_error = word_argument(fcinfo, ON_ERROR, "on_error", {"fail", "park", "retry"});
     row.set_text(projection::ON_ERROR, on_error);
     const int32 retries = retries_argument(fcinfo, RETRIES);
@@ -114,6 +117,13 @@ StateRow requested(FunctionCallInfo fcinfo, const ProjectionTables& tables, Rela
     return row;
 }
 
+// Whether they do the same. In whose name and under which settings is not asked: that stays as it is.
+bool are_alike(const ProjectionTables& tables, const StateRow& one, const StateRow& other) {
+    return tables.projections.are_alike(one, other, projection::HANDLER, projection::HANDLER) &&
+           tables.projections.are_alike(one, other, projection::TAKES_BATCH, projection::TAKES_BATCH) &&
+           tables.projections.are_alike(one, other, projection::TABLES, projection::TABLES);
+}
+
 void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const EventFilter& filter,
                   const Subscription& known) {
     StateRow row;
@@ -122,53 +132,53 @@ void refuse_other(const ProjectionTables& tables, const StateRow& wanted, const 
         problem = "is a subscription without a handler";
     else if (!(filter == known.filter))
         problem = "has another filter";
-    else if (!tables.projections.are_alike(row, wanted, projection::MODE, projection::TABLES))
-        problem = "has another handler, mode, owner, search_path, strategy or other tables";
+    else if (!are_alike(tables, row, wanted))
+        problem = "has another handler or other tables";
+    else if (!tables.projections.are_alike(row, wanted, projection::MODE, projection::MODE) ||
+             !tables.projections.are_alike(row, wanted, projection::ON_ERROR, projection::RETRY_MILLISECONDS))
+        problem = "has another mode or another strategy for errors";
     if (problem != nullptr)
         throw sql_error(ERRCODE_DUPLICATE_OBJECT, "there is another projection or subscription of that name",
                         "It is named " + quoted(known.name) + ", and " + problem + ".",
                         "Choose another name, or drop it with es_drop_projection().");
 }
 
-// Where the log ends, with all other appends over.
-int64 locked_end(Relation head) {
-    const SafeRead read = begin_safe_read(head, "es_create_projection()");
-    const FullTransactionId own = GetTopFullTransactionIdIfAny();
-    const bool is_alone = std::all_of(read.head.entries, read.head.entries + read.head.entry_count,
-                                      [&](const InFlight& entry) { return FullTransactionIdEquals(entry.xid, own); });
-    read.end();
-    if (!is_alone)
-        throw sql_error(ERRCODE_OBJECT_IN_USE, "events are being restored", "The log is not complete yet.",
-                        "Create the projection when the restore is over.");
-    return read.head.last_position;
+// An async projection that has come along can become sync, so that a long history need not be projected in one
+// transaction. Whether that is what is asked for.
+bool can_become_sync(const ProjectionTables& tables, const StateRow& wanted, const EventFilter& filter,
+                     const Subscription& known) {
+    StateRow row;
+    return tables.find(known.name, &row) && !Projection(row).is_sync && Projection(wanted).is_sync &&
+           filter == known.filter && are_alike(tables, row, wanted);
 }
 
-// Projects what is in the log above the position, while others go on appending, until little is left; then locks them
-// out until the transaction ends, and projects that. Returns where the projection begins.
-int64 catch_up(const LogTables& log, const Handler& handler, const EventFilter& filter, Relation events, Relation head,
-               int64 start, bool from_now) {
-    int64 position = start;
-    Handled handled;
-    HandlerCalls calls(log, handler, events, handled);
-    for (ScanBudget budget = {PG_INT64_MAX, FEW_EVENTS}; budget.visited >= FEW_EVENTS && !from_now;) {
-        budget.visited = 0;
-        const SafeRead read = begin_safe_read(head, "es_create_projection()");
-        position = scan_log(events, filter, position, read.position, budget, calls);
-        read.end();
-    }
-    lock_out_appends(log);
-    int64 end = locked_end(head);
-    if (from_now) return end;
-    // One's own events are to be projected too, and those that the handler appends.
-    for (; position < end; end = locked_end(head)) {
-        const SnapshotScope snapshot;
-        ScanBudget budget;
-        position = scan_log(events, filter, position, end, budget, calls);
-        calls.flush();
-        snapshot.end();
-    }
-    calls.finish();
-    return start;
+// Keeps others from projecting until the transaction ends.
+int64 checkpoint_to_go_on_from(const ProjectionTables& tables, const Subscription& subscription) {
+    lock(partition_lock(subscription.name, 0));
+    const SnapshotScope snapshot;
+    const Partition partition = tables.subscriptions.partition(subscription.name, 0);
+    const bool is_complete = parked_streams(tables.subscriptions, subscription.name).empty();
+    snapshot.end();
+    if (!is_complete)
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the projection has parked events",
+                        "What is parked is not projected, and a sync projection leaves nothing out.",
+                        "See es_parked(), and have them projected or given up with es_unpark().");
+    return partition.read_from();
+}
+
+void become_sync(const ProjectionTables& tables, const Subscription& subscription) {
+    const SnapshotScope snapshot;
+    StateRow cursor = subscription.row, row;
+    tables.subscriptions.partition_rows.remove(tables.subscriptions.partition(subscription.name, 0).row);
+    cursor.set_integer(subscription::PARTITIONS, 0);
+    tables.subscriptions.subscriptions.update(&cursor);
+    tables.find(subscription.name, &row);
+    row.set_text(projection::MODE, "sync");
+    row.set_text(projection::ON_ERROR, "fail");
+    row.set_integer(projection::RETRIES, 0);
+    row.set_bigint(projection::RETRY_MILLISECONDS, DEFAULT_DELAY);
+    tables.projections.update(&row);
+    snapshot.end();
 }
 
 void refuse_within_append(const char* function) {
@@ -197,25 +207,34 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
         lock(subscription_lock(name));
         const SafeRead read = begin_safe_read(head, "es_create_projection()");
         int64 start = start_argument(fcinfo, START, read.position);
+        read.end();
+        const SnapshotScope snapshot;
         Subscription known;
         const bool is_new = !tables.subscriptions.find_subscription(name, &known);
-        if (!is_new) refuse_other(tables, row, filter, known);
-        read.end();
+        const bool becomes_sync = !is_new && can_become_sync(tables, row, filter, known);
+        if (!is_new && !becomes_sync) refuse_other(tables, row, filter, known);
+        const Projection projection(becomes_sync ? tables.projection(name).row : row);
+        snapshot.end();
         if (is_new) {
-            const Projection projection(row);
             if (projection.is_sync)
                 start = catch_up(log, projection.handler, filter, events, head, start,
                                  view(PG_GETARG_TEXT_PP(START)) == "end");
             insert_subscription(fcinfo, FILTER, tables.subscriptions, name, projection.is_sync ? 0 : 1, start, true);
             row.set_bigint(projection::START_POSITION, start);
             tables.projections.insert(row);
+        } else if (becomes_sync) {
+            catch_up(log, projection.handler, filter, events, head, checkpoint_to_go_on_from(tables, known), false);
+            become_sync(tables, known);
+        }
+        if (is_new || becomes_sync) {
             tables.announce_change();
             wake_at_end(WaitGroup::everything());
+            wake_at_end(WaitGroup::progress(name));
         }
         table_close(head, NoLock);
         table_close(events, NoLock);
         tables.close();
-        return BoolGetDatum(is_new);
+        return BoolGetDatum(is_new || becomes_sync);
     });
 }
 

@@ -111,7 +111,7 @@ class Rebuild {
     template <typename Body>
     void as_owner(Body body, RegistrantScope::Code code = RegistrantScope::Code::USERS) const;
     void begin(const View& view);
-    void project(const View& view, int64 most);
+    void project(const View& view, int64 most, int64 upto);
     void finish(const View& view);
     void lock_out() const;
     void note_progress(const View& view);
@@ -125,6 +125,7 @@ class Rebuild {
 
     // Of the projection as it was when the rebuild began:
     const StateRow* row = nullptr;
+    Oid owner = InvalidOid;
     bool is_sync = false;
     Handler handler = {};  // with the copies first in its search_path
     const char* search_path = nullptr;
@@ -153,7 +154,7 @@ void Rebuild::step(Body body) {
 template <typename Body>
 void Rebuild::as_owner(Body body, RegistrantScope::Code code) const {
     RegistrantScope scope;
-    scope.begin(registrant(handler.owner, "a projection"), search_path, code);
+    scope.begin(owner, search_path, code);
     body();
     scope.end();
 }
@@ -165,6 +166,7 @@ void Rebuild::begin(const View& view) {
     row = new (palloc(sizeof(StateRow))) StateRow(projection.row);
     MemoryContextSwitchTo(caller);
     is_sync = projection.is_sync;
+    owner = registrant(handler.owner, "a projection's handler");
     search_path = handler.search_path;
     handler.search_path = MemoryContextStrdup(memory, psprintf("pg_temp, %s", search_path));
     position = projection.row.bigint(projection::START_POSITION);
@@ -199,17 +201,17 @@ void Rebuild::begin(const View& view) {
     shadows = made;
 }
 
-// Has the handler called for the next events, of which there may be so many, up to the line.
-void Rebuild::project(const View& view, int64 most) {
+// Has the handler called for the next events, of which there may be so many, up to the position.
+void Rebuild::project(const View& view, int64 most, int64 upto) {
     Handled handled;
     HandlerCalls calls(log_tables_in(schema), handler, view.events, handled, most);
     ScanBudget budget;
-    position = scan_log(view.events, view.filter, position, view.read.position, budget, calls);
+    position = scan_log(view.events, view.filter, position, upto, budget, calls);
     calls.finish();
     refuse_appended(view.events);
     shadows->check_untouched();
     done += handled.count;
-    is_near = position >= view.read.position && budget.visited < FEW_EVENTS;
+    is_near = position >= upto && budget.visited < FEW_EVENTS;
 }
 
 void Rebuild::note_progress(const View& view) {
@@ -288,13 +290,14 @@ void Rebuild::run() {
         step(in_view([&](const View& view) { begin(view); }));
         while (!is_near)
             step(in_view([&](const View& view) {
-                project(view, max_count);
+                project(view, max_count, view.read.position);
                 note_progress(view);
             }));
         step([&] {
             lock_out();
             in_view([&](const View& view) {
-                project(view, PG_INT64_MAX);
+                // With those who append locked out, nobody can commit an event below the last position.
+                project(view, PG_INT64_MAX, is_sync ? view.read.head.last_position : view.read.position);
                 finish(view);
             })();
         });

@@ -156,7 +156,13 @@ void RegistrantScope::begin(Oid role, const char* search_path, Code code) {
     const bool is_restricted = code == Code::USERS && role != caller && !superuser_arg(role);
     SetUserIdAndSecContext(
         role, caller_context | SECURITY_LOCAL_USERID_CHANGE | (is_restricted ? SECURITY_RESTRICTED_OPERATION : 0));
-    set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    set("search_path", search_path);
+}
+
+void RegistrantScope::set(const char* setting, const char* value) const {
+    const char* present = GetConfigOption(setting, false, false);
+    if (strcmp(present, value) != 0)
+        set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void RegistrantScope::end() const {

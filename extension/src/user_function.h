@@ -49,6 +49,8 @@ class RegistrantScope {
   public:
     enum class Code { USERS, OURS };
     void begin(Oid role, const char* search_path, Code code = Code::USERS);
+    // Sets what else the function's work depends on, until the end.
+    void set(const char* setting, const char* value) const;
     void end() const;
 
   private:
