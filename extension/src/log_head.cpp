@@ -29,13 +29,16 @@ bool is_over(FullTransactionId xid, FullTransactionId next) {
     return !may_be_running(xid, next) || !TransactionIdIsInProgress(XidFromFullTransactionId(xid));
 }
 
-// Returns how many entries went.
+// From the head's row or one of the overflow. Returns how many entries went.
 template <typename Row>
-uint32 drop_finished(Row* row) {
+uint32 drop_finished(HeadRow* head, Row* row) {
     const FullTransactionId next = ReadNextFullTransactionId();
     InFlight* const end = row->entries + row->entry_count;
-    InFlight* const kept =
-        std::remove_if(row->entries, end, [&](const InFlight& entry) { return is_over(entry.xid, next); });
+    InFlight* const kept = std::remove_if(row->entries, end, [&](const InFlight& entry) {
+        const bool goes = is_over(entry.xid, next);
+        if (goes && FullTransactionIdPrecedes(head->last_dropped, entry.xid)) head->last_dropped = entry.xid;
+        return goes;
+    });
     row->entry_count = static_cast<uint32>(kept - row->entries);
     return static_cast<uint32>(end - kept);
 }
@@ -60,7 +63,7 @@ void drop_finished_in_overflow(Relation head, const LockedPage& first) {
         const LockedPage overflow(head, block, BUFFER_LOCK_EXCLUSIVE);
         GenericXLogState* change = GenericXLogStart(head);
         HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
-        const uint32 dropped = drop_finished(overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0)));
+        const uint32 dropped = drop_finished(row, overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0)));
         row->overflow_entries -= dropped;
         if (dropped > 0)
             GenericXLogFinish(change);
@@ -91,7 +94,7 @@ Buffer add_to_overflow(Relation head, GenericXLogState* change, HeadRow* row, co
 bool register_entry(Relation head, GenericXLogState* change, HeadRow* row, const InFlight& entry, Buffer* overflow) {
     // Looked up on the page, not remembered: a rolled-back savepoint or a rebuilt head would make the memory lie.
     if (has_entry(row, entry.xid) || overflow_has_entry(head, row, entry.xid)) return true;
-    if (has_room(row) || drop_finished(row) > 0) {
+    if (has_room(row) || drop_finished(row, row) > 0) {
         row->entries[row->entry_count++] = entry;
         return true;
     }
@@ -140,7 +143,7 @@ XLogRecPtr change_head(Relation head, int64 target, Change also) {
     if (head_row(first.page())->overflow_entries > 0) drop_finished_in_overflow(head, first);
     GenericXLogState* change = GenericXLogStart(head);
     HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
-    drop_finished(row);
+    drop_finished(row, row);
     row->last_position = std::max(row->last_position, target);
     also(row);
     const XLogRecPtr end = GenericXLogFinish(change);
@@ -162,7 +165,7 @@ void hold_line(Relation head, int64 position) { allocate(head, 0, position); }
 HeadCopy read_head(Relation head) {
     const LockedPage first(head, 0, BUFFER_LOCK_SHARE);
     const HeadRow* row = head_row(first.page());
-    HeadCopy copy = {row->timeline, row->last_position, row->is_new != 0, row->entry_count, nullptr};
+    HeadCopy copy = {row->timeline, row->last_position, row->last_dropped, row->is_new != 0, row->entry_count, nullptr};
     copy.entries = static_cast<InFlight*>(palloc((row->entry_count + row->overflow_entries + 1) * sizeof(InFlight)));
     std::copy_n(row->entries, row->entry_count, copy.entries);
     if (row->overflow_entries > 0) {

@@ -43,6 +43,7 @@ void hold_line(Relation head, int64 position);
 struct HeadCopy {
     TimeLineID timeline;
     int64 last_position;
+    FullTransactionId last_dropped;
     bool is_new;
     uint32 entry_count;
     InFlight* entries;

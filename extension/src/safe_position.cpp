@@ -41,12 +41,14 @@ SafeRead begin_safe_read(Relation head, const char* function) {
 int64 line_of_snapshot(Relation head, Snapshot snapshot) {
     const HeadCopy copy = read_head(head);
     const FullTransactionId own = GetTopFullTransactionIdIfAny(), next = ReadNextFullTransactionId();
+    const uint32 age = XidFromFullTransactionId(next) - snapshot->xmin;
+    const bool is_known = U64FromFullTransactionId(copy.last_dropped) < U64FromFullTransactionId(next) - age;
     int64 line = copy.last_position;
     for (const InFlight* entry = copy.entries; entry < copy.entries + copy.entry_count; entry++)
         if (!FullTransactionIdEquals(entry->xid, own) && in_progress(entry->xid, own, next, snapshot))
             line = std::min(line, entry->first_position - 1);
     pfree(copy.entries);
-    return line;
+    return is_known ? line : -1;
 }
 
 int64 await_line(Oid head_table, int64 above, int64 milliseconds, const char* function) {

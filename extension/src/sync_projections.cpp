@@ -103,7 +103,9 @@ void require_current_snapshot(const LogTables& log, Relation events, const SyncP
     PopActiveSnapshot();
     const SnapshotScope fresh;
     FirstInvisible unseen(snapshot);
-    scan_stretch(events, projection.filter, line_of_snapshot(head, snapshot), first - 1, unseen);
+    const int64 line = line_of_snapshot(head, snapshot);
+    is_current = is_current && line >= 0;
+    if (is_current) scan_stretch(events, projection.filter, line, first - 1, unseen);
     fresh.end();
     table_close(head, NoLock);
     tables.close();
