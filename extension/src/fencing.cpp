@@ -2,6 +2,7 @@
 
 #include "guard.h"
 #include "locks.h"
+#include "projection.h"
 #include "waiting.h"
 
 #include <algorithm>
@@ -94,6 +95,9 @@ text* to_keep(std::string_view reason) {
 namespace {
 
 Subscription lock_subscription(const SubscriptionTables& tables, std::string_view name) {
+    if (is_projecting(name))
+        throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a handler cannot change its own projection",
+                        "It is " + quoted(name) + ", in the midst of a batch.", "Do so in another session.");
     lock(subscription_lock(name));
     PushActiveSnapshot(GetLatestSnapshot());
     const Subscription subscription = tables.subscription(name);

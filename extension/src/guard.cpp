@@ -54,6 +54,12 @@ CaughtError* caught_error(MemoryContext memory) noexcept {
     return result;
 }
 
+bool is_cancel(const CaughtError& error) {
+    return error.data != nullptr &&
+           ERRCODE_TO_CATEGORY(error.sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) &&
+           error.data->funcname != nullptr && strcmp(error.data->funcname, "ProcessInterrupts") == 0;
+}
+
 void raise(const CaughtError* error) {
     if (error->data != nullptr) ReThrowError(error->data);
     ereport(ERROR, (errcode(error->sqlstate), errmsg_internal("%s", error->message),

@@ -39,6 +39,10 @@ struct CaughtError {
 // Of the exception that is being handled. Does not raise.
 CaughtError* caught_error(MemoryContext memory) noexcept;
 
+// Whether the session was cancelled, by a user or a timeout. Functions raise errors of that SQLSTATE too, as that of
+// another server which they have asked.
+bool is_cancel(const CaughtError& error);
+
 // Makes it the present error of PostgreSQL.
 [[noreturn]] void raise(const CaughtError* error);
 

@@ -33,6 +33,9 @@ enum Column : AttrNumber {
 // Has the transaction check deferrable constraints after each statement: at its end nobody could be blamed any more.
 void check_constraints_at_once();
 
+// Whether this session is in the midst of a batch of the projection, as where its own handler asks.
+bool is_projecting(std::string_view name);
+
 struct Projection {
     explicit Projection(const StateRow& row);
 

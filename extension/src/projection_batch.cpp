@@ -59,6 +59,7 @@ struct Work {
     Handled handled;
     int64 reached = 0, visited = 0;
     bool redelivered = false;
+    bool ended = false;  // the handler was called for all of them
 };
 
 // Shows the handler's calls what is not done, or held behind a parked event.
@@ -82,7 +83,7 @@ void handle(Work& work, int64 most, int64 upto) {
         scan_released(work.events, work.subscription, work.partition, stream, calls);
         calls.finish();
         work.redelivered = work.handled.count > 0;
-        if (work.redelivered) return;
+        if (work.redelivered) return check_constraints_at_once();
     }
     HandlerCalls calls(work.log, work.projection.handler, work.events, work.handled, most);
     const Undelivered undelivered({&work.partition, 1}, work.parked, [](const Partition&) { return true; });
@@ -92,6 +93,9 @@ void handle(Work& work, int64 most, int64 upto) {
                             std::min(upto, work.read.position), budget, events);
     work.visited = budget.visited;
     calls.finish();
+    work.ended = true;
+    // Which the handler may have put off.
+    if (work.handled.count > 0) check_constraints_at_once();
 }
 
 void store(Work& work) {
@@ -115,14 +119,29 @@ bool is_attributed(const Work& work) { return work.handled.count == 1; }
 
 void be_careful(const Work& work, Caution& caution) {
     const int64 count = work.handled.count;
+    const bool is_the_last = !work.projection.handler.takes_batch && !work.ended;
     caution.suspects = count;
-    caution.at_once = work.projection.handler.takes_batch ? (count + 1) / 2 : count - 1;
+    caution.at_once = is_the_last ? count - 1 : (count + 1) / 2;
 }
 
 void be_less_careful(const Work& work, Caution& caution) {
     caution.conflicts = 0;
     caution.suspects = std::max<int64>(caution.suspects - work.handled.count, 0);
     caution.at_once = (caution.suspects + 1) / 2;
+}
+
+// Of the server as it is at this moment: every other event would meet it too.
+bool is_of_the_server(const CaughtError& error) {
+    const int category = ERRCODE_TO_CATEGORY(error.sqlstate);
+    return category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+           category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
+           error.sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION || error.sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+TimestampTz end_of_pause(const Work& work, int32 attempts) {
+    const int64 first = work.projection.row.bigint(projection::RETRY_MILLISECONDS);
+    const int64 pause = std::min(first << std::min(attempts - 1, 20), LONGEST_RETRY_DELAY);
+    return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }
 
 // The event at which the handler has failed is noted, tried again later, or parked.
@@ -134,10 +153,8 @@ Progress settle_failure(Work& work, const CaughtError& error, Caution& caution) 
                                     error.detail ? ": " : "", error.detail ? error.detail : ""));
     const int32 attempts = work.partition.attempts_at(position) + 1;
     Progress progress = Progress::FAILED;
-    if (on_error == "retry" || attempts <= registered.integer(projection::RETRIES)) {
-        const int64 first = registered.bigint(projection::RETRY_MILLISECONDS);
-        const int64 delay = std::min(first << std::min(attempts - 1, 20), LONGEST_RETRY_DELAY);
-        caution.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+    if (on_error == "retry" || attempts <= registered.integer(projection::RETRIES) || is_of_the_server(error)) {
+        caution.retry_at = end_of_pause(work, attempts);
         work.partition.note_failure(position, reason, caution.retry_at);
         progress = Progress::PUT_OFF;
     } else if (on_error == "park" && work.handled.begun) {
@@ -184,19 +201,16 @@ Progress begin(const LogTables& log, const BatchRequest& request, Caution& cauti
     return progress;
 }
 
+// The projection whose handler is being called.
+const char* projecting = nullptr;
+
 bool is_conflict(const CaughtError& error) {
     return ERRCODE_TO_CATEGORY(error.sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK);
 }
 
-// The session was cancelled, by a user or a timeout. A handler can raise an error of that SQLSTATE too, as that of
-// another server which it has asked.
-bool is_cancel(const CaughtError& error) {
-    return error.data != nullptr &&
-           ERRCODE_TO_CATEGORY(error.sqlstate) == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) &&
-           error.data->funcname != nullptr && strcmp(error.data->funcname, "ProcessInterrupts") == 0;
-}
-
 }  // namespace
+
+bool is_projecting(std::string_view name) { return projecting != nullptr && name == projecting; }
 
 Progress project_batch(const LogTables& log, const BatchRequest& request, Caution& caution) {
     const Progress begun = pg_call([&] { return begin(log, request, caution); });
@@ -204,7 +218,9 @@ Progress project_batch(const LogTables& log, const BatchRequest& request, Cautio
 
     Work* work = pg_call([&] { return new (palloc(sizeof(Work))) Work(log, request); });
     const int64 most = caution.suspects > 0 ? std::max<int64>(caution.at_once, 1) : request.max_count;
+    projecting = request.projection;
     const CaughtError* error = try_in_subtransaction([&] { handle(*work, most, request.upto); });
+    projecting = nullptr;
 
     return pg_call([&] {
         Progress progress = Progress::SOME;

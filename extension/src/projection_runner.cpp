@@ -29,13 +29,15 @@ int64 milliseconds_until(TimestampTz time) { return std::max<int64>((time - GetC
 
 class Runner {
   public:
-    Runner(Oid schema, const RunRequest& request, void (*commit)()) : schema(schema), request(request), steps(commit) {}
+    Runner(Oid schema, const RunRequest& request, void (*commit)(), void (*rollback)())
+        : schema(schema), request(request), steps(commit, rollback) {}
 
     void run();
 
   private:
     std::vector<std::string> names();
     int64 await(int64 above, int64 milliseconds);
+    Progress project(const BatchRequest& batch, Caution& caution);
     void throw_failure(const std::string& name);
 
     const Oid schema;
@@ -76,6 +78,25 @@ int64 Runner::await(int64 above, int64 milliseconds) {
         [&] { return pg_call([&] { return await_line(log_tables_in(schema).head, above, milliseconds, FUNCTION); }); });
 }
 
+// One projection's trouble, as where its transaction cannot be committed, does not keep the runner from the others.
+Progress Runner::project(const BatchRequest& batch, Caution& caution) {
+    const MemoryContext memory = CurrentMemoryContext;
+    const CaughtError* error;
+    try {
+        return steps.run([&] { return project_batch(log_tables_in(schema), batch, caution); });
+    } catch (...) {
+        if (request.projection != nullptr) throw;
+        error = caught_error(memory);
+    }
+    if (is_cancel(*error)) pg_call([&] { raise(error); });
+    steps.undo();
+    pg_call([&] {
+        ereport(WARNING, (errmsg("projection \"%s\" could not be run", batch.projection),
+                          errdetail_internal("%s (%s)", error->message, unpack_sql_state(error->sqlstate))));
+    });
+    return Progress::NONE;
+}
+
 void Runner::throw_failure(const std::string& name) {
     pg_call([&] {
         const ProjectionTables tables(log_tables_in(schema), AccessShareLock);
@@ -106,8 +127,7 @@ void Runner::run() {
         for (const std::string& name : names()) {
             const BatchRequest batch = {name.c_str(), request.max_count, target,
                                         request.projection != nullptr && !follows, resumes};
-            const Progress progress =
-                steps.run([&] { return project_batch(log_tables_in(schema), batch, cautions[name]); });
+            const Progress progress = project(batch, cautions[name]);
             progressed = progressed || progress == Progress::SOME;
             if (progress == Progress::PUT_OFF) look_at = std::min(look_at, cautions[name].retry_at);
             if (progress == Progress::FAILED && request.projection != nullptr) throw_failure(name);
@@ -122,7 +142,9 @@ void Runner::run() {
 
 }  // namespace
 
-void run_projections(Oid schema, const RunRequest& request, void (*commit)()) { Runner(schema, request, commit).run(); }
+void run_projections(Oid schema, const RunRequest& request, void (*commit)(), void (*rollback)()) {
+    Runner(schema, request, commit, rollback).run();
+}
 
 // es_run_projection(name, max_count, duration)
 TIDEMARK_FUNCTION(tidemark_run_projection) {
@@ -152,7 +174,7 @@ TIDEMARK_FUNCTION(tidemark_run_projection) {
         begin_procedure(fcinfo, FUNCTION);
         return own_schema;
     });
-    run_projections(schema, request, SPI_commit);
+    run_projections(schema, request, SPI_commit, SPI_rollback);
     return pg_call([] {
         SPI_finish();
         return Datum(0);

@@ -181,6 +181,14 @@ void become_sync(const ProjectionTables& tables, const Subscription& subscriptio
     snapshot.end();
 }
 
+// The handler's statements are to see what others have done until appends are locked out.
+void require_read_committed() {
+    if (IsolationUsesXactSnapshot())
+        throw sql_error(ERRCODE_ACTIVE_SQL_TRANSACTION, "a sync projection is made in READ COMMITTED transactions only",
+                        "The transaction's snapshot is older than events that are to be projected.",
+                        "BEGIN ISOLATION LEVEL READ COMMITTED before.");
+}
+
 void refuse_within_append(const char* function) {
     if (is_appending())
         throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -215,6 +223,7 @@ TIDEMARK_FUNCTION(tidemark_create_projection) {
         if (!is_new && !becomes_sync) refuse_other(tables, row, filter, known);
         const Projection projection(becomes_sync ? tables.projection(name).row : row);
         snapshot.end();
+        if (Projection(row).is_sync && (is_new || becomes_sync)) require_read_committed();
         if (is_new) {
             if (projection.is_sync)
                 start = catch_up(log, projection.handler, filter, events, head, start,

@@ -101,7 +101,11 @@ LOCKTAG rebuild_lock(std::string_view name) { return lock_tag(LockKind::REBUILD,
 class Rebuild {
   public:
     Rebuild(Oid schema, const char* name, int64 max_count)
-        : schema(schema), name(name), max_count(max_count), memory(CurrentMemoryContext), steps(SPI_commit) {}
+        : schema(schema),
+          name(name),
+          max_count(max_count),
+          memory(CurrentMemoryContext),
+          steps(SPI_commit, SPI_rollback) {}
 
     void run();
 
@@ -241,6 +245,7 @@ void Rebuild::lock_out() const {
 
 // The copies have it all: what was projected before goes, and the cursor is where they are.
 void Rebuild::finish(const View& view) {
+    refuse_shared_tables(view, view.projection);
     as_owner([&] {
         shadows->replace_rows();
         shadows->drop();

@@ -16,6 +16,19 @@ bool in_progress(FullTransactionId xid, FullTransactionId own, FullTransactionId
     return may_be_running(xid, next) && XidInMVCCSnapshot(XidFromFullTransactionId(xid), snapshot);
 }
 
+// Whether the head may have dropped the entry of a transaction that the snapshot counts as running and that has
+// committed since. Those that run still, whatever they do, have their entries.
+bool has_forgotten(FullTransactionId last_dropped, FullTransactionId next, Snapshot snapshot) {
+    const auto is_dropped = [&](TransactionId xid) {
+        const uint32 age = XidFromFullTransactionId(next) - xid;
+        return U64FromFullTransactionId(next) - age <= U64FromFullTransactionId(last_dropped);
+    };
+    if (!is_dropped(snapshot->xmin)) return false;
+    return is_dropped(snapshot->xmax) ||
+           std::any_of(snapshot->xip, snapshot->xip + snapshot->xcnt,
+                       [&](TransactionId xid) { return is_dropped(xid) && TransactionIdDidCommit(xid); });
+}
+
 }  // namespace
 
 SafeRead begin_safe_read(Relation head, const char* function) {
@@ -41,14 +54,12 @@ SafeRead begin_safe_read(Relation head, const char* function) {
 int64 line_of_snapshot(Relation head, Snapshot snapshot) {
     const HeadCopy copy = read_head(head);
     const FullTransactionId own = GetTopFullTransactionIdIfAny(), next = ReadNextFullTransactionId();
-    const uint32 age = XidFromFullTransactionId(next) - snapshot->xmin;
-    const bool is_known = U64FromFullTransactionId(copy.last_dropped) < U64FromFullTransactionId(next) - age;
     int64 line = copy.last_position;
     for (const InFlight* entry = copy.entries; entry < copy.entries + copy.entry_count; entry++)
         if (!FullTransactionIdEquals(entry->xid, own) && in_progress(entry->xid, own, next, snapshot))
             line = std::min(line, entry->first_position - 1);
     pfree(copy.entries);
-    return is_known ? line : -1;
+    return has_forgotten(copy.last_dropped, next, snapshot) ? -1 : line;
 }
 
 int64 await_line(Oid head_table, int64 above, int64 milliseconds, const char* function) {

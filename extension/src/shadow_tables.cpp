@@ -114,7 +114,14 @@ ShadowTables::Table ShadowTables::describe(const char* name) {
     // rows, these must stay.
     const bool is_referred = is_referred_to(relation);
     const bool replaces_rows = (has_unchangeable || has_other_unique_index(relation)) && !is_referred;
+    const bool has_triggers = relation->trigdesc != nullptr && (relation->trigdesc->trig_insert_before_row ||
+                                                                relation->trigdesc->trig_update_before_row);
     table_close(relation, NoLock);
+    if (has_triggers)
+        throw sql_error(
+            ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a trigger makes rows what they are",
+            std::string("Table ") + name + " has a trigger BEFORE INSERT or UPDATE, which its copy has not.",
+            "Let the handler do what the trigger does, or make the column a generated one.");
     if (is_referred && same_key.len == 0)
         throw sql_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "rows cannot be told apart that others refer to",
                         std::string("Table ") + name + " has no primary key, and a foreign key refers to it.",

@@ -1,9 +1,11 @@
 // Snapshots: what a stream amounts to at a version, kept by whoever has worked it out.
 #include "guard.h"
-#include "locks.h"
 #include "snapshot_scope.h"
 #include "state_table.h"
 #include "stream.h"
+#include "subtransaction.h"
+
+#include <new>
 
 extern "C" {
 #include "access/stratnum.h"
@@ -42,51 +44,80 @@ void check_version(const State& state, int64 stream_version) {
                            "Give the version of the last event that the state includes.");
 }
 
-// Whether the state is newer than what was there, and now stands there instead. The lock is held: others only delete.
-bool replace(const StateTable& snapshots, const State& state) {
-    const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, state.stream_id),
-                               integer_key(2, state.schema_version)};
+// What one call works on.
+struct Save {
+    Save(FunctionCallInfo fcinfo, const LogTables& tables)
+        : state(state_argument(fcinfo)),
+          events(table_open(tables.events, AccessShareLock)),
+          snapshots(tables.snapshots, RowExclusiveLock) {}
+
+    void close() const {
+        snapshots.close();
+        table_close(events, NoLock);
+    }
+    void fill(StateRow& row) const {
+        row.set_bigint(column::VERSION, state.version);
+        row.set(column::STATE, state.content);
+        row.set(column::SAVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+    }
+
+    const State state;
+    const Relation events;
+    const StateTable snapshots;
+};
+
+enum class Known { NONE, OLDER, NEWER };
+
+// Replaces a snapshot that is older. Waits for others who are at it.
+Known replace(const Save& save) {
+    const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, save.state.stream_id),
+                               integer_key(2, save.state.schema_version)};
     StateRow row;
     bool exists;
     do {
         const SnapshotScope snapshot;
-        exists = snapshots.find(key, &row);
+        exists = save.snapshots.find(key, &row);
         snapshot.end();
-        if (exists && row.bigint(column::VERSION) >= state.version) return false;
-    } while (exists && !snapshots.lock(row));
-    if (!exists) {
-        row = snapshots.new_row();
-        row.set_text(column::STREAM_ID, state.stream_id);
-        row.set_integer(column::SCHEMA_VERSION, state.schema_version);
-    }
-    row.set_bigint(column::VERSION, state.version);
-    row.set(column::STATE, state.content);
-    row.set(column::SAVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-    if (exists)
-        snapshots.update(&row);
-    else
-        snapshots.insert(row);
-    return true;
+        if (exists && row.bigint(column::VERSION) >= save.state.version) return Known::NEWER;
+    } while (exists && !save.snapshots.lock(row));
+    if (!exists) return Known::NONE;
+    save.fill(row);
+    save.snapshots.update(&row);
+    return Known::OLDER;
+}
+
+void insert(const Save& save) {
+    StateRow row = save.snapshots.new_row();
+    row.set_text(column::STREAM_ID, save.state.stream_id);
+    row.set_integer(column::SCHEMA_VERSION, save.state.schema_version);
+    save.fill(row);
+    save.snapshots.insert(row);
 }
 
 }  // namespace
 
 // es_save_snapshot(stream_id, version, state, schema_version) → whether it was kept
 TIDEMARK_FUNCTION(tidemark_save_snapshot) {
-    return pg_call([&] {
+    const Save* save = pg_call([&] {
         require_read_write("es_save_snapshot()");
-        const State state = state_argument(fcinfo);
-        const LogTables& tables = log_tables(fcinfo);
-        Relation events = table_open(tables.events, AccessShareLock);
-        const StateTable snapshots(tables.snapshots, RowExclusiveLock);
+        const auto* result = new (palloc(sizeof(Save))) Save(fcinfo, log_tables(fcinfo));
         const SnapshotScope now;
-        check_version(state, find_tail(events, state.stream_id).version);
+        check_version(result->state, find_tail(result->events, result->state.stream_id).version);
         now.end();
-        lock(lock_tag(LockKind::SNAPSHOT, lock_key(state.stream_id, static_cast<uint64>(state.schema_version))));
-        const bool kept = replace(snapshots, state);
-        snapshots.close();
-        table_close(events, NoLock);
-        return BoolGetDatum(kept);
+        return result;
+    });
+    Known known = pg_call([&] { return replace(*save); });
+    // Somebody else may insert the first one at the same time.
+    constexpr int MOST_ATTEMPTS = 10;
+    for (int attempt = 1; known == Known::NONE; attempt++) {
+        const CaughtError* error = try_in_subtransaction([&] { insert(*save); });
+        if (error == nullptr) break;
+        if (error->sqlstate != ERRCODE_UNIQUE_VIOLATION || attempt == MOST_ATTEMPTS) pg_call([&] { raise(error); });
+        known = pg_call([&] { return replace(*save); });
+    }
+    return pg_call([&] {
+        save->close();
+        return BoolGetDatum(known != Known::NEWER);
     });
 }
 

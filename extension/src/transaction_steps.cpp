@@ -18,9 +18,11 @@ void begin_procedure(FunctionCallInfo fcinfo, const char* procedure) {
     XactIsoLevel = XACT_READ_COMMITTED;
 }
 
-void TransactionSteps::next() const {
-    commit();
+void TransactionSteps::end(void (*how)()) const {
+    how();
     XactIsoLevel = XACT_READ_COMMITTED;
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(memory);
 }
 
 }  // namespace tidemark

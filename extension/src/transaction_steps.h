@@ -11,9 +11,9 @@ void begin_procedure(FunctionCallInfo fcinfo, const char* procedure);
 
 class TransactionSteps {
   public:
-    // `commit` ends the running transaction and begins another.
-    explicit TransactionSteps(void (*commit)())
-        : commit(commit), memory(pg_call([] {
+    // `commit` ends the running transaction and begins another; `rollback` likewise.
+    TransactionSteps(void (*commit)(), void (*rollback)())
+        : commit(commit), rollback(rollback), caller(CurrentMemoryContext), memory(pg_call([] {
               return AllocSetContextCreate(CurrentMemoryContext, "a step of a procedure", ALLOCSET_DEFAULT_SIZES);
           })) {}
 
@@ -21,22 +21,25 @@ class TransactionSteps {
     // goes with the step. Neither this nor body is inside pg_call.
     template <typename Body>
     auto run(Body&& body) const {
-        const MemoryContext caller = MemoryContextSwitchTo(memory);
+        MemoryContextSwitchTo(memory);
         auto result = body();
-        pg_call([&] {
-            next();
-            MemoryContextSwitchTo(caller);
-            MemoryContextReset(memory);
-        });
+        pg_call([&] { end(commit); });
         return result;
+    }
+
+    // After an exception of run(), to go on with the next step all the same.
+    void undo() const {
+        pg_call([&] { end(rollback); });
     }
 
   private:
     // Statements of a step see what others have committed before them, whatever the default is: steps wait for locks,
     // and under a snapshot from before that a handler would fail to change what another session has changed.
-    void next() const;
+    void end(void (*how)()) const;
 
     void (*const commit)();
+    void (*const rollback)();
+    const MemoryContext caller;
     const MemoryContext memory;
 };
 

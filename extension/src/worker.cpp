@@ -48,14 +48,23 @@ void begin_transaction() {
     StartTransactionCommand();
 }
 
-void commit() {
-    CommitTransactionCommand();
+void next_transaction() {
     pgstat_report_stat(false);
     if (ConfigReloadPending) {
         ConfigReloadPending = false;
         ProcessConfigFile(PGC_SIGHUP);
     }
     begin_transaction();
+}
+
+void commit() {
+    CommitTransactionCommand();
+    next_transaction();
+}
+
+void rollback() {
+    AbortCurrentTransaction();
+    next_transaction();
 }
 
 // Waits until there is one.
@@ -84,7 +93,7 @@ Datum run_worker(FunctionCallInfo) {
         MemoryContextSwitchTo(TopMemoryContext);
         return await_schema();
     });
-    run_projections(schema, {nullptr, MAX_COUNT, PG_INT64_MAX}, commit);
+    run_projections(schema, {nullptr, MAX_COUNT, PG_INT64_MAX}, commit, rollback);
     return Datum(0);
 }
 
