@@ -30,13 +30,31 @@ sql_error not_found(std::string_view given, std::initializer_list<Oid> arguments
             std::string("It must be a ") + signatures + "."};
 }
 
+// The function's row in the catalog, to be released. Nothing locks a function: it may have been dropped a moment ago.
+HeapTuple catalog_row(Oid function) {
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+        throw sql_error(ERRCODE_UNDEFINED_FUNCTION, "a function was dropped meanwhile",
+                        "Its OID was " + std::to_string(function) + ".", "Try again.");
+    return tuple;
+}
+
+Form_pg_proc form(HeapTuple tuple) { return reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple)); }
+
 // Of a plain function that returns one value of the type.
 bool fits(Oid function, Oid result) {
-    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-    const auto form = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
-    const bool fits = form->prokind == PROKIND_FUNCTION && !form->proretset && form->prorettype == result;
+    HeapTuple tuple = catalog_row(function);
+    const bool fits =
+        form(tuple)->prokind == PROKIND_FUNCTION && !form(tuple)->proretset && form(tuple)->prorettype == result;
     ReleaseSysCache(tuple);
     return fits;
+}
+
+Oid owner_of(Oid function) {
+    HeapTuple tuple = catalog_row(function);
+    const Oid owner = form(tuple)->proowner;
+    ReleaseSysCache(tuple);
+    return owner;
 }
 
 // InvalidOid where there is none.
@@ -79,7 +97,11 @@ UserFunction find_user_function(std::string_view given, std::initializer_list<Oi
 }
 
 const char* qualified_name(Oid function) {
-    return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
+    HeapTuple tuple = catalog_row(function);
+    const char* schema = get_namespace_name(form(tuple)->pronamespace);
+    const char* name = quote_qualified_identifier(schema ? schema : "", NameStr(form(tuple)->proname));
+    ReleaseSysCache(tuple);
+    return name;
 }
 
 Oid function_of_name(const char* qualified_name, Oid argument) {
@@ -98,8 +120,13 @@ const char* search_path_to_keep() {
     ListCell* cell;
     SplitIdentifierString(pstrdup(namespace_search_path), ',', &schemas);
     foreach (cell, schemas) {
-        const auto schema = static_cast<const char*>(lfirst(cell));
+        const char* schema = static_cast<const char*>(lfirst(cell));
         if (strcmp(schema, "pg_temp") == 0) continue;
+        // Nobody is to come before the others by making a schema of that name later.
+        if (strcmp(schema, "$user") == 0) {
+            schema = current_role_name();
+            if (!OidIsValid(get_namespace_oid(schema, true))) continue;
+        }
         appendStringInfo(&path, "%s%s", separator, quote_identifier(schema));
         separator = ", ";
     }
@@ -123,17 +150,6 @@ void check_may_call(Oid function, Oid role) {
     throw sql_error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for a registered function", detail,
                     "GRANT EXECUTE on it.");
 }
-
-namespace {
-
-Oid owner_of(Oid function) {
-    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-    const Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
-    ReleaseSysCache(tuple);
-    return owner;
-}
-
-}  // namespace
 
 const char* function_owner_name(Oid function) { return GetUserNameFromId(owner_of(function), false); }
 

@@ -118,6 +118,7 @@ void register_workers() {
         "Names, separated by commas.", &databases, "", PGC_POSTMASTER, GUC_LIST_INPUT, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("tidemark.workers", "How many background workers run the projections of each database.",
                             nullptr, &workers, 1, 1, MOST_WORKERS, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+    if (IsBinaryUpgrade) return;
     List* names = NIL;
     if (!SplitIdentifierString(pstrdup(databases), ',', &names))
         throw sql_error(ERRCODE_INVALID_PARAMETER_VALUE, "tidemark.databases is no list of names",
