@@ -19,8 +19,8 @@ struct SafeRead {
 // `function` is the one called, for the error in a parallel query, where no new snapshot can be taken.
 SafeRead begin_safe_read(Relation head, const char* function);
 
-// Up to where every event is visible in a snapshot that was taken before; -1 where the head does not tell any more, as it
-// forgets transactions that are over when many others have appended since. One's own events count as visible.
+// Up to where every event is visible in a snapshot that was taken before; -1 where the head does not tell any more, as
+// it forgets transactions that are over when many others have appended since. One's own events count as visible.
 int64 line_of_snapshot(Relation head, Snapshot snapshot);
 
 // Waits, at most so many milliseconds, until the line is above the position, and returns where it is. Leaves no lock or

@@ -16,9 +16,10 @@ bool is_appending();
 // where triggers and handlers append without end.
 void note_append(const Append& append);
 
-// By the outermost append, when its events are stored: calls the handlers of the sync projections, in the order of their
-// names, for what was appended. es_events must be locked by the transaction from before it read which projections there
-// are: whoever creates or drops one locks it against that. Costs next to nothing where there is none.
+// By the outermost append, when its events are stored: calls the handlers of the sync projections, in the order of
+// their names, for what was appended. es_events must be locked by the transaction from before it read which
+// projections there are: whoever creates or drops one locks it against that. Costs next to nothing where there is
+// none.
 void project_appended(const LogTables& log, Relation events);
 
 // By the outermost append, also after an error.
