@@ -30,20 +30,20 @@ Command CommandExecutor::begin(const std::vector<std::string>& streams, int atte
 
 bool CommandExecutor::finish(Command& command) {
     if (command.written_.empty()) return true;
+    auto versions = std::move(command.loaded_);
+    for (const auto& [stream, slice] : command.read_) versions.emplace(stream, slice.version);
     std::vector<StreamWrite> writes;
     for (auto& [stream, events] : command.written_) {
-        const auto read = command.read_.find(stream);
-        writes.push_back(
-            {.stream = stream,
-             .expected = read == command.read_.end() ? ExpectedVersion::any() : ExpectedVersion(read->second.version),
-             .events = std::move(events)});
-        if (read != command.read_.end()) command.read_.erase(read);
+        const auto known = versions.find(stream);
+        writes.push_back({.stream = stream,
+                          .expected = known == versions.end() ? ExpectedVersion::any() : ExpectedVersion(known->second),
+                          .events = std::move(events)});
+        if (known != versions.end()) versions.erase(known);
     }
-    for (const auto& [stream, slice] : command.read_)
-        writes.push_back({.stream = stream, .expected = ExpectedVersion(slice.version)});
+    for (const auto& [stream, version] : versions)
+        writes.push_back({.stream = stream, .expected = ExpectedVersion(version)});
     try {
         results_ = connection_.append_streams(writes, options_.correlation_id);
-        return true;
     } catch (const wrong_expected_version& conflict) {
         const bool is_last = command.attempt() >= options_.max_attempts;
         const auto delay =
@@ -54,6 +54,11 @@ bool CommandExecutor::finish(Command& command) {
         connection_.pause(delay);
         return false;
     }
+    for (std::size_t i = 0; i < command.written_.size(); i++) {
+        const auto snapshot = command.snapshots_.find(writes[i].stream);
+        if (snapshot != command.snapshots_.end()) snapshot->second(connection_, results_[i], writes[i].events);
+    }
+    return true;
 }
 
 }  // namespace tidemark

@@ -9,12 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "backoff.hpp"
+#include "recovery.hpp"
 
 namespace tidemark::detail {
 
 namespace {
 
-constexpr std::string_view HELD_BY_ANOTHER = "55P03", READ_ONLY = "25006";
+constexpr std::string_view HELD_BY_ANOTHER = "55P03";
 // How often what failed by a conflict with others is tried again at once.
 constexpr int REPETITIONS = 3;
 constexpr std::size_t LONGEST_ERROR = 2'000;
@@ -23,35 +24,6 @@ std::string unique_name(const std::string& prefix) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
     return prefix + "@" + host.data() + ":" + std::to_string(::getpid()) + ":" + Uuid::make().to_string().substr(24);
-}
-
-// The connection heeds the token within its life, and its calls take so long at most.
-class Waiting {
-  public:
-    Waiting(Connection& connection, const std::stop_token& stop, std::chrono::milliseconds timeout,
-            std::chrono::milliseconds usual_timeout)
-        : connection_(connection), usual_timeout_(usual_timeout) {
-        connection.set_stop_token(stop);
-        connection.set_timeout(timeout);
-    }
-    ~Waiting() {
-        connection_.set_timeout(usual_timeout_);
-        connection_.set_stop_token({});
-    }
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-
-  private:
-    Connection& connection_;
-    const std::chrono::milliseconds usual_timeout_;
-};
-
-// Whether it passes by waiting, and connecting again: lost connections, timeouts, conflicts, a server that is out of
-// resources or shuts down, or has become a replica.
-bool is_passing(const error& problem) {
-    const std::string_view state = problem.sqlstate(), kind = state.substr(0, 2);
-    return kind == "08" || kind == "40" || kind == "53" || kind == "57" || kind == "58" || state == READ_ONLY ||
-           dynamic_cast<const connection_lost*>(&problem) || dynamic_cast<const commit_in_doubt*>(&problem);
 }
 
 bool is_conflict(const std::exception_ptr& failure) {
@@ -276,12 +248,8 @@ void Consumer::recover(const error& problem) {
     if (replica_) replica_->connection().close();
     metrics_.reconnects++;
     report(problem.what());
-    const Waiting waiting(primary_, stop_, {}, options_.connection.timeout);
-    try {
-        primary_.pause(
-            random_delay_after(++failures_to_connect_, options_.reconnect_first_delay, options_.reconnect_max_delay));
-    } catch (const cancelled&) {
-    }
+    rest(primary_, stop_,
+         random_delay_after(++failures_to_connect_, options_.reconnect_first_delay, options_.reconnect_max_delay));
 }
 
 // A lease that cannot be given back expires.

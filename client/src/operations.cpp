@@ -1,6 +1,7 @@
 #include <tidemark/operations.hpp>
 
 #include "binary.hpp"
+#include "savepoint.hpp"
 #include "session.hpp"
 #include "statements.hpp"
 
@@ -10,20 +11,16 @@ using namespace detail;
 
 namespace {
 
-// A call that may fail by a conflict. In a transaction it is undone then by a savepoint, and the transaction goes on.
+// A call that may fail by a conflict. In a transaction it is undone then, and the transaction goes on.
 template <typename Call>
 auto attempt(Session& session, Call call) -> Outcome<decltype(call())> {
-    const bool undoes = session.in_transaction();
-    if (undoes) session.execute("SAVEPOINT tidemark_attempt", {}, Effect::none, Format::text);
+    Savepoint savepoint(session);
     try {
         auto result = call();
-        if (undoes) session.execute("RELEASE SAVEPOINT tidemark_attempt", {}, Effect::none, Format::text);
+        savepoint.release();
         return result;
     } catch (const wrong_expected_version& conflict) {
-        if (undoes) {
-            session.execute("ROLLBACK TO SAVEPOINT tidemark_attempt", {}, Effect::none, Format::text);
-            session.execute("RELEASE SAVEPOINT tidemark_attempt", {}, Effect::none, Format::text);
-        }
+        savepoint.undo();
         return conflict.conflicts();
     }
 }

@@ -96,14 +96,7 @@ void Session::open() {
     const char* values[] = {options_.conninfo.c_str(), "tidemark", "UTF8", nullptr};
     connection_.reset(PQconnectStartParams(keys, values, 1));
     PQsetNoticeProcessor(
-        connection_.get(),
-        [](void* session, const char* message) {
-            const auto& options = static_cast<Session*>(session)->options_;
-            try {
-                if (options.on_notice) options.on_notice(message);
-            } catch (...) {  // libpq, which calls this, is C
-            }
-        },
+        connection_.get(), [](void* session, const char* message) { static_cast<Session*>(session)->notice(message); },
         this);
     try {
         PostgresPollingStatusType next = PGRES_POLLING_WRITING;
@@ -125,6 +118,14 @@ void Session::open() {
         throw connection_lost(message, CANNOT_CONNECT);
     }
     PQsetnonblocking(connection_.get(), 1);
+}
+
+// libpq calls this, and is C.
+void Session::notice(std::string_view message) const noexcept {
+    try {
+        if (options_.on_notice) options_.on_notice(message);
+    } catch (...) {
+    }
 }
 
 // Whether the server has ended the session while nothing was asked of it.

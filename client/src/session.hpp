@@ -132,6 +132,9 @@ class Session {
     void commit();
     void rollback() noexcept;
 
+    // Tells the user what happens by the way.
+    void notice(std::string_view message) const noexcept;
+
     // Remembers what was appended in the transaction, for a commit that comes to be in doubt.
     void witness(std::string_view stream, const Uuid& event_id);
 

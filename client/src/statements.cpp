@@ -90,6 +90,30 @@ Statements::Statements(const std::string& schema) {
         "FROM " +
             in + "es_subscription_status WHERE subscription = $1::text ORDER BY partition"};
     partition_of = {"tidemark_partition_of", "SELECT " + in + "es_partition_of($1::text, $2::integer)"};
+
+    save_snapshot = changes("tidemark_save_snapshot", "es_save_snapshot($1::text, $2::bigint, $3::jsonb, $4::integer)");
+    load_snapshot = {"tidemark_load_snapshot", "SELECT stream_id, schema_version, version, state, saved_at FROM " + in +
+                                                   "es_load_snapshot($1::text, $2::integer)"};
+    load = {"tidemark_load", "SELECT " + std::string(EVENT_COLUMNS) + ", snapshot_version, snapshot FROM " + in +
+                                 "es_load($1::text, $2::integer)"};
+
+    create_projection =
+        changes("tidemark_create_projection",
+                "es_create_projection($1::text, $2::text, $3::text, $4::text[], $5::text, $6::text, $7::text, "
+                "$8::text, $9::integer, $10::interval, $11::regclass[])");
+    drop_projection = changes("tidemark_drop_projection", "es_drop_projection($1::text)");
+    const auto runs = [&](const char* name, const std::string& call) {
+        return Statement{name, "CALL " + in + call, Effect::lasting};
+    };
+    run_projection = runs("tidemark_run_projection", "es_run_projection($1::text, $2::bigint, $3::interval)");
+    rebuild_projection = runs("tidemark_rebuild_projection", "es_rebuild_projection($1::text, $2::bigint)");
+    projection_status = {
+        "tidemark_projection_status",
+        "SELECT name, mode, handler, checkpoint, coalesce(backlog, 0), coalesce(backlog_is_exact, true), "
+        "oldest_undelivered_at, (extract(epoch FROM oldest_undelivered_age) * 1000000)::bigint, failed_at, "
+        "failed_position, attempts, retry_at, error, parked, rebuild_started_at, rebuild_done, rebuild_total, "
+        "rebuild_rate::bigint, (extract(epoch FROM rebuild_remaining) * 1000000)::bigint, acked_at FROM " +
+            in + "es_projection_status WHERE name = $1::text OR $1 IS NULL ORDER BY name COLLATE \"C\""};
 }
 
 std::string to_json(std::span<const NewEvent> events) {
@@ -128,10 +152,10 @@ std::vector<Parameter> append_parameters(std::string_view stream, std::span<cons
             event.id, nullable(category), event.schema_version};
 }
 
-std::vector<Event> to_events(const PGresult* result) {
+std::vector<Event> to_events(const PGresult* result, int row) {
     std::vector<Event> events;
     events.reserve(static_cast<std::size_t>(PQntuples(result)));
-    for (int row = 0; row < PQntuples(result); row++)
+    for (; row < PQntuples(result); row++)
         events.push_back({integer_at(result, row, 0), integer_at(result, row, 1), timestamp_at(result, row, 2),
                           uuid_at(result, row, 3), static_cast<int>(integer_at(result, row, 4)),
                           text_at(result, row, 5), text_at(result, row, 6), text_at(result, row, 7),

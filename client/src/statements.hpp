@@ -18,6 +18,8 @@ struct Statements {
         safe_position, head_position, lock_stream, any_of_events;
     Statement create_subscription, drop_subscription, set_partitions, reset_subscription, fetch, claim, release, ack,
         fail, park, parked, unpark, wait_for, status, partition_of;
+    Statement save_snapshot, load_snapshot, load;
+    Statement create_projection, drop_projection, run_projection, rebuild_projection, projection_status;
 };
 
 // The JSON of events, and of writes, as the append functions take them.
@@ -30,7 +32,8 @@ std::vector<Parameter> append_parameters(std::string_view stream, std::span<cons
 Parameter nullable(const std::optional<std::string_view>& text);
 Parameter interval(std::chrono::milliseconds time);
 
-std::vector<Event> to_events(const PGresult* result);
+// From that row on.
+std::vector<Event> to_events(const PGresult* result, int row = 0);
 AppendResult to_append_result(const PGresult* result, int row);
 
 }  // namespace tidemark::detail

@@ -10,22 +10,6 @@ using namespace detail;
 
 namespace {
 
-template <typename T, typename Read>
-std::optional<T> optional_at(Read read, const PGresult* result, int row, int column) {
-    if (is_null(result, row, column)) return std::nullopt;
-    return T(read(result, row, column));
-}
-
-std::optional<Timestamp> time_or_null(const PGresult* result, int row, int column) {
-    return optional_at<Timestamp>(timestamp_at, result, row, column);
-}
-
-std::optional<std::string> text_or_null(const PGresult* result, int row, int column) {
-    return optional_at<std::string>(text_at, result, row, column);
-}
-
-int int_at(const PGresult* result, int row, int column) { return static_cast<int>(integer_at(result, row, column)); }
-
 PartitionStatus to_status(const PGresult* result, int row) {
     PartitionStatus status = {
         .partition = int_at(result, row, 0),
@@ -52,14 +36,6 @@ PartitionStatus to_status(const PGresult* result, int row) {
 
 // The answer of one value.
 std::int64_t value_of(const Result& result) { return integer_at(result.get(), 0, 0); }
-
-// The rows of an answer, each made into a T.
-template <typename T, typename Make>
-std::vector<T> rows_of(const Result& result, Make make) {
-    std::vector<T> rows;
-    for (int row = 0; row < PQntuples(result.get()); row++) rows.push_back(make(result.get(), row));
-    return rows;
-}
 
 }  // namespace
 
@@ -102,7 +78,7 @@ std::vector<PartitionLease> Subscription::claim(std::string_view consumer, std::
                                                 bool rebalance) {
     const Parameter parameters[] = {name_, consumer, interval(lease), rebalance};
     return rows_of<PartitionLease>(
-        session().call(session().statements().claim, parameters), [](const PGresult* result, int row) {
+        session().call(session().statements().claim, parameters).get(), [](const PGresult* result, int row) {
             return PartitionLease{int_at(result, row, 0), integer_at(result, row, 1), integer_at(result, row, 2),
                                   timestamp_at(result, row, 3), time_or_null(result, row, 4)};
         });
@@ -142,7 +118,7 @@ std::int64_t Subscription::park(std::int64_t position, std::int64_t fence, std::
 std::vector<ParkedEvent> Subscription::parked() {
     const Parameter parameters[] = {name_};
     return rows_of<ParkedEvent>(
-        session().call(session().statements().parked, parameters), [](const PGresult* result, int row) {
+        session().call(session().statements().parked, parameters).get(), [](const PGresult* result, int row) {
             return ParkedEvent{text_at(result, row, 0),      integer_at(result, row, 1),     text_at(result, row, 2),
                                text_or_null(result, row, 3), timestamp_at(result, row, 4),   int_at(result, row, 5),
                                integer_at(result, row, 6),   integer_at(result, row, 7) != 0};
@@ -161,7 +137,7 @@ void Subscription::wait_for(std::int64_t position, std::chrono::milliseconds tim
 
 std::vector<PartitionStatus> Subscription::status() {
     const Parameter parameters[] = {name_};
-    return rows_of<PartitionStatus>(session().call(session().statements().status, parameters), to_status);
+    return rows_of<PartitionStatus>(session().call(session().statements().status, parameters).get(), to_status);
 }
 
 int Subscription::partition_of(Operations& log, std::string_view stream, int partitions) {

@@ -25,11 +25,32 @@ class Command {
     // The stream as it was read: with the declared ones, of one moment, or where it was not declared, now.
     const StreamSlice& read(std::string_view stream);
 
-    // The state of the stream's aggregate.
+    // The state of the stream's aggregate; of one with snapshots that was not declared, by its snapshot. Where a
+    // snapshot of it is due after the command, it is saved by try_save_snapshot().
     template <AggregateState State>
     State load(std::string_view id) {
+        const std::string stream = stream_of<State>(id);
         State state{};
-        for (const Event& event : read(stream_of<State>(id)).events) fold(state, event);
+        if constexpr (SnapshotState<State>) {
+            if (read_.contains(stream)) {
+                for (const Event& event : read(stream).events) fold(state, event);
+            } else {
+                const auto aggregate = Repository<State>::load(connection_, id);
+                loaded_.emplace(stream, aggregate.version());
+                state = aggregate.state();
+            }
+            snapshots_.emplace(stream, [state](Connection& log, const AppendResult& result, const auto& events) {
+                if (!is_snapshot_due<State>(result.first_version - 1, result.version)) return;
+                const auto next = [&] {
+                    State after = state;
+                    for (const NewEvent& event : events) fold(after, event);
+                    return to_snapshot(after);
+                };
+                log.try_save_snapshot(result.stream, result.version, next, State::snapshot_version);
+            });
+        } else {
+            for (const Event& event : read(stream).events) fold(state, event);
+        }
         return state;
     }
 
@@ -50,6 +71,11 @@ class Command {
     Connection& connection_;
     const int attempt_;
     std::map<std::string, StreamSlice, std::less<>> read_;
+    // Of what was loaded without being read: the version that it was at first.
+    std::map<std::string, std::int64_t, std::less<>> loaded_;
+    // Called with what has become of the stream by the command.
+    using SaveSnapshot = std::function<void(Connection&, const AppendResult&, const std::vector<NewEvent>&)>;
+    std::map<std::string, SaveSnapshot, std::less<>> snapshots_;
     std::vector<std::pair<std::string, std::vector<NewEvent>>> written_;  // in the order of their first events
 };
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <optional>
@@ -17,6 +18,7 @@
 #include <tidemark/event.hpp>
 #include <tidemark/events.hpp>
 #include <tidemark/rows.hpp>
+#include <tidemark/snapshot.hpp>
 #include <tidemark/typed.hpp>
 
 namespace tidemark {
@@ -25,6 +27,8 @@ namespace detail {
 class Session;
 }
 class Subscription;
+class Projection;
+struct ProjectionStatus;
 
 // The answer to an append where a conflict is nothing exceptional: results, or the expectations that failed.
 template <typename Result>
@@ -118,8 +122,26 @@ class Operations {
     std::int64_t safe_position();
     std::int64_t head_position();
 
+    // Saves what the stream adds up to at a version; of each schema version of the state there is one. False, and
+    // nothing changed, where there is one at least as new. Throws server_error with 22023 for a version that the stream
+    // does not have. Where the answer is lost, it may be repeated.
+    bool save_snapshot(std::string_view stream, std::int64_t version, const json& state, int schema_version = 1);
+    // The same, for code to which it is a matter of speed alone: false also where it fails, or state() does, and
+    // ConnectionOptions::on_notice is told why. In a transaction it is undone then by a savepoint.
+    bool try_save_snapshot(std::string_view stream, std::int64_t version, const std::function<json()>& state,
+                           int schema_version = 1);
+    // That of this schema version.
+    std::optional<Snapshot> load_snapshot(std::string_view stream, int schema_version = 1);
+    // The same, with the events behind it, of one moment.
+    LoadedStream load_stream(std::string_view stream, int schema_version = 1);
+
     // The subscription of that name; see subscription.hpp.
     Subscription subscription(std::string name);
+
+    // The projection of that name; see projection.hpp.
+    Projection projection(std::string name);
+    // Of all projections, by name.
+    std::vector<ProjectionStatus> projections();
 
     // A statement of one's own, one at a time, its parameters bound to $1, $2, … It may do anything but begin or end a
     // transaction. Outside of one it throws commit_in_doubt where the connection is lost before the answer.
@@ -146,6 +168,7 @@ class Operations {
 
   private:
     friend class Subscription;
+    friend class Projection;
     std::vector<Event> read_stream_page(std::string_view stream, std::optional<std::int64_t> from_version,
                                         std::int64_t max_count, bool backward);
 };

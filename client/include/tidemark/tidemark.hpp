@@ -10,7 +10,10 @@
 #include <tidemark/operations.hpp>
 #include <tidemark/pipeline.hpp>
 #include <tidemark/pool.hpp>
+#include <tidemark/projection.hpp>
+#include <tidemark/projection_runner.hpp>
 #include <tidemark/rows.hpp>
+#include <tidemark/snapshot.hpp>
 #include <tidemark/subscription.hpp>
 #include <tidemark/subscription_runner.hpp>
 #include <tidemark/transaction.hpp>

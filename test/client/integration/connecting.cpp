@@ -299,6 +299,21 @@ TEST_CASE("The extension is found in a schema that is not on the search_path, wh
         connection.transact([&](Transaction& transaction) { CHECK(transaction.lock_stream(stream) == 4); });
         const commit_in_doubt doubt("", {{stream, connection.read_stream(stream).begin()->id}});
         CHECK(connection.was_committed(doubt));
+
+        CHECK(connection.save_snapshot(stream, 2, "two"));
+        CHECK(connection.load_snapshot(stream)->version == 2);
+        CHECK(connection.load_stream(stream).events.size() == 2);
+        connection.execute("CREATE OR REPLACE FUNCTION ignore(event \"" + schema + "\".es_events) RETURNS void " +
+                           "LANGUAGE sql AS 'SELECT'");
+        Projection projection = connection.projection(stream);
+        CHECK(projection.create({.handler = "ignore"}));
+        projection.run();
+        Projection::run_all(connection);
+        projection.wait_for(4);
+        CHECK(projection.status()->backlog == 0);
+        CHECK(connection.projections().size() == 1);
+        CHECK(state_of<server_error>([&] { projection.rebuild(); }) == "55000");
+        CHECK(projection.drop());
     }
     // PostgreSQL allows no extension a quote in its schema, but whoever misspells it is told what it was.
     Connection misspelt(ConnectionOptions{.conninfo = database.conninfo(), .schema = "a\".\"b"});
@@ -342,4 +357,8 @@ TEST_CASE("Behind a pooler that gives each transaction another session, all work
         return command.read("a-1").version;
     }) == 3);
     CHECK(state_of<usage_error>([&] { Pipeline pipeline(first); }) == "TM000");
+    first.execute("CREATE FUNCTION ignore(event es_events) RETURNS void LANGUAGE sql AS 'SELECT'");
+    CHECK(second.projection("none").create({.handler = "ignore"}));
+    third.projection("none").run();
+    CHECK(first.projection("none").status()->backlog == 0);
 }

@@ -111,6 +111,8 @@ int main(int count, char** arguments) {
             std::cout << "ERROR:  " << error.sqlstate() << ": " << error.what() << "\n";
             if (!error.detail().empty()) std::cout << "DETAIL:  " << error.detail() << "\n";
             if (!error.hint().empty()) std::cout << "HINT:  " << error.hint() << "\n";
+            if (!error.constraint().empty())
+                std::cout << "TABLE NAME:  " << error.table() << "\nCONSTRAINT NAME:  " << error.constraint() << "\n";
         }
     }
 }

@@ -49,6 +49,7 @@ for (const [i, step] of JSON.parse(readFileSync(scenario, "utf8")).entries()) {
     console.log(`ERROR:  ${error.code}: ${error.message}`);
     if (error.detail) console.log(`DETAIL:  ${error.detail}`);
     if (error.hint) console.log(`HINT:  ${error.hint}`);
+    if (error.constraint) console.log(`TABLE NAME:  ${error.table}\nCONSTRAINT NAME:  ${error.constraint}`);
   }
 }
 await client.end();

@@ -53,6 +53,8 @@ def main(conninfo, scenario):
                     print(f"DETAIL:  {said.message_detail}")
                 if said.message_hint:
                     print(f"HINT:  {said.message_hint}")
+                if said.constraint_name:
+                    print(f"TABLE NAME:  {said.table_name}\nCONSTRAINT NAME:  {said.constraint_name}")
 
 
 main(*sys.argv[1:])
