@@ -45,10 +45,13 @@ class Backlog : public EventVisitor {
     int32 still_counted;
 };
 
-sql_error failed(const Partition& partition) {
-    return {SUBSCRIPTION_FAILED, "the subscription has failed",
-            "At position " + std::to_string(partition.row.bigint(partition::FAILED_POSITION)) + ": " +
-                std::string(partition.row.name(partition::FAILURE)),
+sql_error failed(const Subscription& subscription, const Partition& partition) {
+    const std::string detail = "At position " + std::to_string(partition.row.bigint(partition::FAILED_POSITION)) +
+                               ": " + std::string(partition.row.name(partition::FAILURE));
+    if (subscription.is_projection)
+        return {SUBSCRIPTION_FAILED, "the projection has failed", detail,
+                "See es_projection_status. When the cause is mended, CALL es_run_projection() with its name."};
+    return {SUBSCRIPTION_FAILED, "the subscription has failed", detail,
             "See es_subscription_status. When the cause is mended, let its consumer fetch again."};
 }
 
@@ -61,7 +64,7 @@ bool is_reached(const SubscriptionTables& tables, Relation events, Relation head
     const Subscription subscription = tables.subscription(name);
     const std::span<Partition> partitions = tables.partitions(subscription);
     for (const Partition& partition : partitions)
-        if (partition.has_failed_for_good() && partition.checkpoint() < position) throw failed(partition);
+        if (partition.has_failed_for_good() && partition.checkpoint() < position) throw failed(subscription, partition);
     bool reached = false;
     if (!*held_back && partitions.empty()) {
         reached = true;  // a sync projection is where the log is
