@@ -21,13 +21,13 @@ struct InFlight {
 
 struct HeadRow {
     uint32 magic;
-    TimeLineID timeline;             // that the history of positions goes on in
-    int64 last_position;             // the last one handed out
-    FullTransactionId last_dropped;  // the highest one whose entry has made room for another
+    TimeLineID timeline;      // that the history of positions goes on in
+    int64 last_position;      // the last one handed out
     uint32 is_new;            // nothing has been appended since CREATE EXTENSION: events may be restored from a dump
     uint32 overflow_rows;     // that exist
     uint32 overflow_entries;  // in all of them together
     uint32 entry_count;
+    FullTransactionId last_dropped;  // the highest one whose entry has made room for another
     InFlight entries[60];
 };
 

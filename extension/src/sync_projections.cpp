@@ -93,7 +93,7 @@ struct FirstInvisible : EventVisitor {
 
 // A handler's statements have the transaction's snapshot, which under REPEATABLE READ may be older than other appends:
 // it would not find the rows that these have made, and their effects would be lost without an error.
-void require_current_snapshot(const LogTables& log, Relation events, const SyncProjection& projection, int64 first) {
+void require_current_snapshot(const LogTables& log, Relation events, const SyncProjection& projection) {
     const Snapshot snapshot = GetTransactionSnapshot();
     const ProjectionTables tables(log, AccessShareLock);
     Relation head = table_open(log.head, AccessShareLock);
@@ -105,7 +105,7 @@ void require_current_snapshot(const LogTables& log, Relation events, const SyncP
     FirstInvisible unseen(snapshot);
     const int64 line = line_of_snapshot(head, snapshot);
     is_current = is_current && line >= 0;
-    if (is_current) scan_stretch(events, projection.filter, line, first - 1, unseen);
+    if (is_current) scan_stretch(events, projection.filter, line, PG_INT64_MAX, unseen);
     fresh.end();
     table_close(head, NoLock);
     tables.close();
@@ -121,7 +121,7 @@ void project(const LogTables& log, Relation events, const Stretch& stretch) {
     foreach (cell, sync_projections(log)) {
         const auto& projection = *static_cast<const SyncProjection*>(lfirst(cell));
         if (stretch.append != nullptr && !may_match(projection.filter, events, *stretch.append)) continue;
-        if (IsolationUsesXactSnapshot()) require_current_snapshot(log, events, projection, stretch.first);
+        if (IsolationUsesXactSnapshot()) require_current_snapshot(log, events, projection);
         const SnapshotScope snapshot;
         Handled handled;
         HandlerCalls calls(log, projection.handler, events, handled);

@@ -1,5 +1,6 @@
 -- Events that a handler cannot do: its projection fails there, sets them aside, or tries again, as it was told to; what
 -- was done before them stays, the error is kept, and nothing is lost or done twice when the cause is mended.
+\getenv tests PG_ABS_SRCDIR
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS tidemark CASCADE;
 CREATE EXTENSION tidemark;
@@ -8,19 +9,7 @@ RESET client_min_messages;
 CREATE SCHEMA shop;
 SET search_path = shop, public;
 \set VERBOSITY terse
-CREATE TABLE trace (n serial, position bigint, events bigint DEFAULT 1);
-CREATE TABLE broken (position bigint PRIMARY KEY, state text);
-CREATE FUNCTION apply(e es_events) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    fault broken;
-BEGIN
-    INSERT INTO trace (position) VALUES (e.position);
-    SELECT * INTO fault FROM broken WHERE position = e.position;
-    IF FOUND THEN
-        RAISE 'cannot do %', e.position USING ERRCODE = fault.state;
-    END IF;
-END
-$$;
+\i :tests/include/failing_handler.sql
 CREATE FUNCTION apply_batch(events es_events[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO trace (position, events) VALUES (events[1].position, cardinality(events));

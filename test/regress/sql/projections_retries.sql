@@ -1,5 +1,6 @@
 -- Events that are tried again, after longer and longer pauses: for ever, or so often before they fail
 -- or are set aside.
+\getenv tests PG_ABS_SRCDIR
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS tidemark CASCADE;
 CREATE EXTENSION tidemark;
@@ -8,19 +9,7 @@ RESET client_min_messages;
 CREATE SCHEMA shop;
 SET search_path = shop, public;
 \set VERBOSITY terse
-CREATE TABLE trace (n serial, position bigint, events bigint DEFAULT 1);
-CREATE TABLE broken (position bigint PRIMARY KEY, state text);
-CREATE FUNCTION apply(e es_events) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    fault broken;
-BEGIN
-    INSERT INTO trace (position) VALUES (e.position);
-    SELECT * INTO fault FROM broken WHERE position = e.position;
-    IF FOUND THEN
-        RAISE 'cannot do %', e.position USING ERRCODE = fault.state;
-    END IF;
-END
-$$;
+\i :tests/include/failing_handler.sql
 CREATE VIEW traced AS
 SELECT string_agg(concat(position, '+' || nullif(events, 1) - 1), ' ' ORDER BY n) AS positions FROM trace;
 CREATE VIEW status AS

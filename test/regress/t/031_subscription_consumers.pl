@@ -83,26 +83,13 @@ sub start_consumer
 }
 my @consumers = map { start_consumer($_) } Consumers::languages;
 
-# The server may be on its way down or up, and psql be gone before it has read what to ask.
-sub ask
-{
-    my ($sql) = @_;
-    my $give_up = time + 60;
-    while (time < $give_up) {
-        my ($status, $out) = eval { $node->psql('postgres', $sql) };
-        return $out if defined $status && $status == 0;
-        sleep 0.05;
-    }
-    die "no answer: $sql";
-}
-
 sub await_effects
 {
     my ($number) = @_;
-    my $wanted = ask('SELECT count(*) FROM effects') + $number;
+    my $wanted = ask($node, 'SELECT count(*) FROM effects') + $number;
     my $give_up = time + 60;
-    while (ask('SELECT count(*) FROM effects') < $wanted) {
-        die 'no progress: ' . ask('SELECT * FROM es_subscription_status') if time > $give_up;
+    while (ask($node, 'SELECT count(*) FROM effects') < $wanted) {
+        die 'no progress: ' . ask($node, 'SELECT * FROM es_subscription_status') if time > $give_up;
         sleep 0.05;
     }
     return;
@@ -112,7 +99,7 @@ sub await_effects
 sub compare
 {
     my ($name) = @_;
-    my $wrong = ask(<<'SQL');
+    my $wrong = ask($node, <<'SQL');
 SELECT * FROM (
     SELECT stream_id, due.events, model.events FROM due FULL JOIN model USING (stream_id)
     WHERE (due.events, due.state) IS DISTINCT FROM (model.events, model.state)
@@ -136,7 +123,7 @@ my @happen = (
     } ],
     [ 'a backend is killed', sub {
         my $log = -s $node->logfile;
-        kill 'KILL', ask("SELECT $backend") || return;
+        kill 'KILL', ask($node, "SELECT $backend") || return;
         $node->wait_for_log('all server processes terminated; reinitializing', $log);
     } ],
     [ 'a consumer is suspended', sub {
@@ -146,9 +133,9 @@ my @happen = (
         sleep 1.5;
         $suspended->resume;
     } ],
-    [ 'a session is ended', sub { ask("SELECT pg_terminate_backend($backend)") } ],
+    [ 'a session is ended', sub { ask($node, "SELECT pg_terminate_backend($backend)") } ],
     [ 'the number of partitions is changed', sub {
-        ask(sprintf q{SELECT es_set_partitions('model', %d)}, 3 + rand 6);
+        ask($node, sprintf q{SELECT es_set_partitions('model', %d)}, 3 + rand 6);
     } ],
     [ 'the server is killed', sub { crash($node) } ],
 );

@@ -67,19 +67,6 @@ sub arrives
 my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'tidemark'};
 my $worker = q{SELECT pid FROM pg_stat_activity WHERE backend_type ~ 'tidemark' AND datname = 'postgres'};
 
-# The server may be on its way down or up.
-sub ask
-{
-    my ($sql) = @_;
-    my $give_up = time + 60;
-    while (time < $give_up) {
-        my ($status, $out) = eval { $node->psql('postgres', $sql) };
-        return $out if defined $status && $status == 0;
-        sleep 0.05;
-    }
-    die "no answer: $sql";
-}
-
 # Databases
 
 append_some($node, 5);
@@ -107,26 +94,26 @@ my $interrupted = 0;
 sub keep_busy
 {
     my $calls = 'SELECT last_value FROM effects_n_seq';
-    my $wanted = ask($calls) + 50;
+    my $wanted = ask($node, $calls) + 50;
     append_some($node, 400);
     my $give_up = time + 60;
-    until (ask($calls) >= $wanted) {
+    until (ask($node, $calls) >= $wanted) {
         die 'no progress' if time > $give_up;
         sleep 0.01;
     }
-    $interrupted++ if ask(wrong) ne '';
+    $interrupted++ if ask($node, wrong) ne '';
     return;
 }
 keep_busy();
-kill 'TERM', ask($worker);
+kill 'TERM', ask($node, $worker);
 arrives($node, 'postgres', 'a worker that is ended in the middle of a batch is no harm');
 keep_busy();
 my $log = -s $node->logfile;
-kill 'KILL', ask($worker);
+kill 'KILL', ask($node, $worker);
 $node->wait_for_log('all server processes terminated; reinitializing', $log);
-is(ask(q{SELECT es_wait_for('effects', es_head_position(), '1 minute')}), '',
+is(ask($node, q{SELECT es_wait_for('effects', es_head_position(), '1 minute')}), '',
     'after a worker was killed, and all sessions with it, another one goes on');
-is(ask(wrong), '', '... exactly once, and in order');
+is(ask($node, wrong), '', '... exactly once, and in order');
 keep_busy();
 crash($node);
 arrives($node, 'postgres', 'after the server was killed in the middle of a batch, its next worker goes on');

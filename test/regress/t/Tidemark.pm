@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(new_log start_pooler session outcome append positions fingerprint safe_position head_position blockers
+our @EXPORT = qw(new_log start_pooler ask session outcome append positions fingerprint safe_position head_position blockers
     head_entries overflow_entries consumer follow kill_server crash leap);
 
 # The least distance of a leap from the last position on disk.
@@ -58,6 +58,20 @@ sub new_log
     $node->start;
     $node->safe_psql('postgres', 'CREATE EXTENSION tidemark');
     return $node;
+}
+
+# What a server answers that may be on its way down or up, where psql may be gone before it has read what to ask.
+sub ask
+{
+    my ($node, $sql) = @_;
+    my $give_up = time + 60;
+    while (time < $give_up)
+    {
+        my ($status, $out) = eval { $node->psql('postgres', $sql) };
+        return $out if defined $status && $status == 0;
+        sleep 0.05;
+    }
+    die "no answer: $sql";
 }
 
 # start_pooler(user, databases, settings): a PgBouncer in transaction mode, which ends with the test; its folder and
