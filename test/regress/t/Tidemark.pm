@@ -11,8 +11,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(new_log start_pooler ask session outcome append positions fingerprint safe_position head_position blockers
-    head_entries overflow_entries consumer follow kill_server crash leap);
+our @EXPORT = qw(new_log start_pooler ask session outcome append positions fingerprint safe_position head_position
+    blockers head_entries overflow_entries consumer follow kill_server crash leap);
 
 # The least distance of a leap from the last position on disk.
 use constant leap => 1 << 20;
