@@ -48,8 +48,11 @@ class StateRow {
 
 class StateTable {
   public:
-    explicit StateTable(Oid table, LOCKMODE mode) : relation(table_open(table, mode)) {}
+    explicit StateTable(Oid table, LOCKMODE mode) : relation(table_open(table, mode)), mode(mode) {}
     void close() const { table_close(relation, NoLock); }
+    // Without the lock: for what is read on the way to something else, whose transaction may stay open for long. Who
+    // maintains the table is not to wait for that.
+    void close_and_unlock() const { table_close(relation, mode); }
 
     // The row of a primary key, in the active snapshot. Looked for from the newest end: while an old transaction keeps
     // VACUUM away, the versions that updates leave behind come before it.
@@ -83,6 +86,7 @@ class StateTable {
     HeapTuple form(const StateRow& row) const;
 
     const Relation relation;
+    const LOCKMODE mode;
 };
 
 }  // namespace tidemark

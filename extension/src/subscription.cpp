@@ -103,7 +103,7 @@ void SubscriptionTables::close() const {
     parked.close();
 }
 
-bool SubscriptionTables::find_subscription(std::string_view name, Subscription* found) const {
+bool find_subscription(const StateTable& subscriptions, std::string_view name, Subscription* found) {
     const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, name)};
     StateRow row;
     if (!subscriptions.find(key, &row)) return false;

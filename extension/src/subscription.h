@@ -113,6 +113,9 @@ void wake_consumers(const Subscription& subscription);
 LOCKTAG subscription_lock(std::string_view name);
 LOCKTAG partition_lock(std::string_view name, int32 number);
 
+// The subscription of that name in es_subscriptions, and whether there is one.
+bool find_subscription(const StateTable& subscriptions, std::string_view name, Subscription* found);
+
 // The tables of subscriptions, open. All reads are under the active snapshot.
 struct SubscriptionTables {
     SubscriptionTables(const LogTables& tables, LOCKMODE mode);
@@ -122,7 +125,9 @@ struct SubscriptionTables {
     Subscription subscription(std::string_view name) const;
     // The same, for what only consumers do: 55000 where it is a projection's.
     Subscription consumed_subscription(std::string_view name) const;
-    bool find_subscription(std::string_view name, Subscription* found) const;
+    bool find_subscription(std::string_view name, Subscription* found) const {
+        return tidemark::find_subscription(subscriptions, name, found);
+    }
     // Throws TM002 where the row is missing.
     Partition partition(std::string_view name, int32 number) const;
     bool find_partition(std::string_view name, int32 number, StateRow* row) const;

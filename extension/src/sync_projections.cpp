@@ -8,6 +8,7 @@
 #include <new>
 
 extern "C" {
+#include "access/stratnum.h"
 #include "commands/trigger.h"
 }
 
@@ -25,18 +26,19 @@ struct SyncProjection {
 using SyncProjections = List*;
 
 SyncProjections load(const LogTables& log) {
-    const ProjectionTables tables(log, AccessShareLock);
+    const StateTable projections(log.projections, AccessShareLock), subscriptions(log.subscriptions, AccessShareLock);
     const SnapshotScope snapshot;
     List* found = NIL;
-    tables.projections.for_each({}, [&](const StateRow& row) {
+    projections.for_each({}, [&](const StateRow& row) {
         const Projection projection(row);
-        if (projection.is_sync)
-            found =
-                lappend(found, new (palloc(sizeof(SyncProjection))) SyncProjection{
-                                   row, tables.subscriptions.subscription(projection.name).filter, projection.handler});
+        Subscription subscription;
+        if (projection.is_sync && find_subscription(subscriptions, projection.name, &subscription))
+            found = lappend(found, new (palloc(sizeof(SyncProjection)))
+                                       SyncProjection{row, subscription.filter, projection.handler});
     });
     snapshot.end();
-    tables.close();
+    subscriptions.close_and_unlock();
+    projections.close_and_unlock();
     return found;
 }
 
@@ -95,11 +97,12 @@ struct FirstInvisible : EventVisitor {
 // it would not find the rows that these have made, and their effects would be lost without an error.
 void require_current_snapshot(const LogTables& log, Relation events, const SyncProjection& projection) {
     const Snapshot snapshot = GetTransactionSnapshot();
-    const ProjectionTables tables(log, AccessShareLock);
+    const StateTable projections(log.projections, AccessShareLock);
     Relation head = table_open(log.head, AccessShareLock);
     PushActiveSnapshot(snapshot);
+    const ScanKeyData key[] = {text_key(1, BTEqualStrategyNumber, projection.handler.projection)};
     StateRow row;
-    bool is_current = tables.find(projection.handler.projection, &row) && row.is_version_of(projection.row);
+    bool is_current = projections.find(key, &row) && row.is_version_of(projection.row);
     PopActiveSnapshot();
     const SnapshotScope fresh;
     FirstInvisible unseen(snapshot);
@@ -108,7 +111,7 @@ void require_current_snapshot(const LogTables& log, Relation events, const SyncP
     if (is_current) scan_stretch(events, projection.filter, line, PG_INT64_MAX, unseen);
     fresh.end();
     table_close(head, NoLock);
-    tables.close();
+    projections.close_and_unlock();
     if (!is_current || unseen.found)
         throw sql_error(ERRCODE_T_R_SERIALIZATION_FAILURE,
                         "a sync projection has changed since the transaction's snapshot",

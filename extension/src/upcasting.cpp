@@ -41,7 +41,7 @@ std::span<const Upcaster> read_upcasters(Oid table_oid) {
         rows = lappend(rows, upcaster);
     });
     PopActiveSnapshot();
-    table.close();
+    table.close_and_unlock();
     auto* upcasters = static_cast<Upcaster*>(palloc((list_length(rows) + 1) * sizeof(Upcaster)));
     ListCell* cell;
     foreach (cell, rows) upcasters[foreach_current_index(cell)] = *static_cast<Upcaster*>(lfirst(cell));
