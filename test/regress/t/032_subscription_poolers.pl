@@ -58,7 +58,8 @@ my @functions = split /\n/, $node->safe_psql('psql', <<'SQL');
 SELECT DISTINCT proname FROM pg_proc AS p, pg_depend AS d, pg_extension AS e
 WHERE d.objid = p.oid AND d.refobjid = e.oid AND d.deptype = 'e' AND extname = 'tidemark'
   AND (has_function_privilege('tidemark_consumer', p.oid, 'EXECUTE') AND
-       NOT has_function_privilege('tidemark_writer', p.oid, 'EXECUTE') AND proname <> 'es_subscription_backlog'
+       NOT has_function_privilege('tidemark_writer', p.oid, 'EXECUTE')
+       AND proname NOT IN ('es_subscription_backlog', 'es_is_rebuilding')
        OR proname IN ('es_read_after', 'es_partition_of', 'es_set_partitions', 'es_drop_subscription', 'es_unpark',
                       'es_reset_subscription', 'es_notify'))
 SQL
