@@ -218,7 +218,9 @@ TEST_CASE("A runner whose line is cut connects again, and one that cannot waits 
         REQUIRE(fixture.catches_up());
         proxy.arm({Side::server, 1, delivers_last});
         append_some(fixture.log, 1);
-        fixture.log.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL%'");
+        fixture.log.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE "
+            "'CALL%'");
         REQUIRE(fixture.catches_up());
         CHECK(proxy.has_cut());
     }
