@@ -70,7 +70,9 @@ Oid function_of_signature(std::string_view signature) {
 
 UserFunction find_user_function(std::string_view given, std::initializer_list<Oid> arguments, Oid result,
                                 const char* what) {
-    if (given.find_first_not_of(' ') == std::string_view::npos) throw not_found(given, arguments, result, what);
+    const bool has_argument = given.find('(') != std::string_view::npos;
+    if (given.find_first_not_of(' ') == std::string_view::npos || (has_argument && !given.ends_with(')')))
+        throw not_found(given, arguments, result, what);
     UserFunction found = {};
     int count = 0;
     const auto consider = [&](Oid function, Oid argument) {
@@ -78,7 +80,7 @@ UserFunction find_user_function(std::string_view given, std::initializer_list<Oi
         found = {function, argument};
         count++;
     };
-    if (given.find('(') != std::string_view::npos) {
+    if (has_argument) {
         const Oid function = function_of_signature(given);
         for (const Oid argument : arguments)
             if (OidIsValid(function) && get_func_nargs(function) == 1 &&
