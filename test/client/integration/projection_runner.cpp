@@ -203,7 +203,7 @@ TEST_CASE("Runners live through sessions that are ended at any time, and project
     }
     first.stop();
     second.stop();
-    CHECK(first.problems().size() + second.problems().size() >= 3);  // one of them has worked before each fifth
+    CHECK(first.problems().size() + second.problems().size() >= 10);
     CHECK(has_counted_all(fixture.log));
 }
 
@@ -225,7 +225,7 @@ TEST_CASE("A runner whose line is cut connects again, and one that cannot waits 
         CHECK(proxy.has_cut());
     }
     running.stop();
-    CHECK(running.problems().size() >= 2);
+    CHECK(running.problems().size() == 2);
 
     options.connection.conninfo = "host=/nowhere";
     Running lost(options);
