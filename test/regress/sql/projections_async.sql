@@ -1,12 +1,7 @@
 -- Projections that are run apart from appends: by name or all of them, batch by batch, each with its effect and its
 -- checkpoint in one transaction; and what tells how far they are.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 CREATE TABLE trace (n serial, handler text, position bigint, events bigint DEFAULT 1,
                     transaction xid8 DEFAULT pg_current_xact_id());

@@ -1,11 +1,6 @@
 -- An async projection that has come along becomes sync where it stands, by being created again as sync.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS becoming CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA becoming;
-SET search_path = becoming, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \pset format unaligned
 CREATE TABLE model (pos bigint PRIMARY KEY);
 CREATE FUNCTION apply(e es_events) RETURNS void LANGUAGE plpgsql AS $$
@@ -52,4 +47,4 @@ SELECT es_create_projection('other', 'apply', category => 'b', mode => 'sync');
 ROLLBACK;
 SET client_min_messages = warning;
 DROP EXTENSION tidemark CASCADE;
-DROP SCHEMA becoming CASCADE;
+DROP SCHEMA shop CASCADE;

@@ -1,13 +1,7 @@
 -- Events that a handler cannot do: its projection fails there, sets them aside, or tries again, as it was told to; what
 -- was done before them stays, the error is kept, and nothing is lost or done twice when the cause is mended.
 \getenv tests PG_ABS_SRCDIR
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 \i :tests/include/failing_handler.sql
 CREATE FUNCTION apply_batch(events es_events[]) RETURNS void LANGUAGE plpgsql AS $$

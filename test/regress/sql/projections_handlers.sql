@@ -1,12 +1,7 @@
 -- What handlers may do besides writing to tables: append events, read the log, take long; in the appending transaction
 -- and apart from it.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 CREATE TABLE trace (n serial, entry text);
 CREATE FUNCTION note(e es_events) RETURNS void LANGUAGE sql AS

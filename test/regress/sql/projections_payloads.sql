@@ -1,11 +1,6 @@
 -- A handler gets the event exactly as it is stored: with what defaults, triggers and columns of users add, of any size.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 CREATE TABLE seen (position bigint, event text, event_of_batch text, metadata jsonb);
 CREATE FUNCTION see(e es_events) RETURNS void LANGUAGE sql AS
 $$ INSERT INTO shop.seen VALUES (e.position, e::text, NULL, e.metadata) $$;

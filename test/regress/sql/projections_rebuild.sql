@@ -1,12 +1,7 @@
 -- Rebuilding: the tables of a projection become what its handler makes of the whole log, at one moment, and only the
 -- rows that differ are touched; or nothing changes at all.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 CREATE TABLE account (id text PRIMARY KEY, amount integer NOT NULL CHECK (amount >= 0), email text UNIQUE,
                       doubled integer GENERATED ALWAYS AS (2 * amount) STORED, note text DEFAULT 'none');

@@ -1,12 +1,6 @@
 -- What a rebuild cannot work with is refused, with nothing changed; and what is unusual in tables is kept.
 \getenv tests PG_ABS_SRCDIR
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS limits CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA limits;
-SET search_path = limits, public;
+\i :tests/include/fresh_shop.sql
 \pset format unaligned
 SELECT count(es_append('account-' || n % 2, 'Deposited')) FROM generate_series(1, 4) AS n;
 -- Temporary objects of the session could be taken for the tables that the handler means.
@@ -33,7 +27,7 @@ CREATE TABLE note (id text REFERENCES unkeyed (id) ON DELETE CASCADE);
 SELECT es_create_projection('unkeyed', 'other', tables => '{unkeyed}');
 CALL es_rebuild_projection('unkeyed');
 -- The real table, changed otherwise than by rows.
-CREATE FUNCTION truncates(e es_events) RETURNS void LANGUAGE sql AS 'TRUNCATE limits.model';
+CREATE FUNCTION truncates(e es_events) RETURNS void LANGUAGE sql AS 'TRUNCATE shop.model';
 SELECT es_drop_projection('model'), es_create_projection('model', 'truncates', tables => '{model}');
 CALL es_rebuild_projection('model', 1);
 SELECT * FROM model ORDER BY id;
@@ -69,4 +63,4 @@ SELECT count(DISTINCT number) AS numbers FROM ONLY odd;
 INSERT INTO odd (id) VALUES (99);
 SET client_min_messages = warning;
 DROP EXTENSION tidemark CASCADE;
-DROP SCHEMA limits, elsewhere CASCADE;
+DROP SCHEMA shop, elsewhere CASCADE;

@@ -1,12 +1,7 @@
 -- The error of a handler is the error of the append, with its SQLSTATE and all other fields: so a read model's
 -- constraints are rules for events.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 CREATE TABLE trace (n serial, handler text, events text);
 CREATE FUNCTION one(e es_events) RETURNS void LANGUAGE sql AS
 $$ INSERT INTO trace (handler, events) VALUES ('one', e.stream_id || '/' || e.version) $$;

@@ -1,13 +1,7 @@
 -- Events that are tried again, after longer and longer pauses: for ever, or so often before they fail
 -- or are set aside.
 \getenv tests PG_ABS_SRCDIR
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 \i :tests/include/failing_handler.sql
 CREATE VIEW traced AS

@@ -1,12 +1,7 @@
 -- Errors that are no event's fault put a projection off, and never park; errors that look like cancels are the
 -- handler's; a handler's trouble does not keep other projections waiting.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS server_errors CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA server_errors;
-SET search_path = server_errors, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \pset format unaligned
 SET client_min_messages = error;
 CREATE TABLE model (pos bigint PRIMARY KEY);
@@ -60,4 +55,4 @@ SELECT es_create_projection('makes', 'drops', mode => 'sync', start => 'end', ca
 SELECT es_append('make-1', 'Made');
 SET client_min_messages = warning;
 DROP EXTENSION tidemark CASCADE;
-DROP SCHEMA server_errors CASCADE;
+DROP SCHEMA shop CASCADE;

@@ -1,12 +1,7 @@
 -- Projections in the appending transaction: what a handler does is committed or undone with the events. What it
 -- refuses, and what exactly it is given, have files of their own.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 -- What handlers were called with, in order: the events, as versions of streams; of a batch, together.
 CREATE TABLE trace (n serial, handler text, events text);
 CREATE FUNCTION one(e es_events) RETURNS void LANGUAGE sql AS

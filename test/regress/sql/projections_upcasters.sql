@@ -1,12 +1,7 @@
 -- Projections get events in their newest shape, as readers do, whoever appends or runs them and whatever he has set; an
 -- event that cannot be brought into it is an error like one of the handler.
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS tidemark CASCADE;
-CREATE EXTENSION tidemark;
-DROP SCHEMA IF EXISTS shop CASCADE;
-RESET client_min_messages;
-CREATE SCHEMA shop;
-SET search_path = shop, public;
+\getenv tests PG_ABS_SRCDIR
+\i :tests/include/fresh_shop.sql
 \set VERBOSITY terse
 CREATE TABLE seen (stream_id text, version bigint, handler text, schema_version integer, data jsonb);
 CREATE FUNCTION see(e es_events) RETURNS void LANGUAGE sql AS
