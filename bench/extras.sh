@@ -39,8 +39,10 @@ per_append() { milliseconds "CALL $1((20000 * nextval('base'))::integer, 20000)"
 per_call() { milliseconds "DO 'BEGIN FOR i IN 1 .. 100000 LOOP PERFORM $1; END LOOP; END'" | awk '{ print $1 / 100 }'; }
 # sync_projection WANTED: whether there is one.
 sync_projection() {
-  if "$1"; then sql -c "SELECT es_create_projection('counter', 'count_event', 'counted', mode => 'sync', start => 'end')"
-  else sql -c "SELECT es_drop_projection('counter')"; fi >/dev/null
+  if "$1"; then
+    sql -c "SELECT es_create_projection('counter', 'count_event', 'counted', mode => 'sync', start => 'end')"
+  else sql -c "SELECT es_drop_projection('counter')"
+  fi >/dev/null
 }
 # projected NAME: how many events a second.
 projected() {

@@ -10,9 +10,9 @@
 //       median microseconds from the writer's having the answer to its commit to the reader's having the event; the
 //       reader makes a pause of so many milliseconds where there is nothing
 //
-// APPEND and READ are files with a statement each. An append has the parameters stream, id, data and metadata; a read how
-// many, the position and the transaction after which, and the number of the category. What is read has
-// stream_id or stream_name, global_position or position, and perhaps transaction_id.
+// APPEND and READ are files with a statement each. An append has the parameters stream, id, data and metadata; a read
+// how many, the position and the transaction after which, and the number of the category. What is read has stream_id or
+// stream_name, global_position or position, and perhaps transaction_id.
 #include <libpq-fe.h>
 
 #include <algorithm>

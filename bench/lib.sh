@@ -2,9 +2,9 @@
 # shellcheck shell=bash disable=SC2154
 
 # The same order everywhere: about 300 bytes of data, 90 of metadata.
-DATA='{"order": 42, "customer": "c-123456", "currency": "EUR", "total": 129.90, "lines": [{"sku": "SKU-0001", "qty": 2, '
-DATA+='"price": 39.95}, {"sku": "SKU-0002", "qty": 1, "price": 50.00}], "ship_to": {"name": "A. Customer", '
-DATA+='"street": "Main Street 1", "zip": "12345", "city": "Springfield"}}'
+DATA='{"order": 42, "customer": "c-123456", "currency": "EUR", "total": 129.90, '
+DATA+='"lines": [{"sku": "SKU-0001", "qty": 2, "price": 39.95}, {"sku": "SKU-0002", "qty": 1, "price": 50.00}], '
+DATA+='"ship_to": {"name": "A. Customer", "street": "Main Street 1", "zip": "12345", "city": "Springfield"}}'
 METADATA='{"correlation_id": "0d1b2c3d-aaaa-4bbb-8ccc-1234567890ab", "user": "a.customer"}'
 EVENT="{\"type\": \"OrderPlaced\", \"data\": $DATA, \"metadata\": $METADATA}"
 
@@ -69,7 +69,8 @@ run_pgbench() {
   fi
   said=$(PGOPTIONS="-c synchronous_commit=$4" pgbench -n -M prepared -T "$5" -c "$3" -j "$(($3 < 2 ? 1 : 2))" \
     -f "$script" -D n=0 -D base="$(date +%s%6N)" -D data="$DATA" -D metadata="$METADATA" -D event="[$EVENT]" \
-    -D events="$events" -D loaded="$loaded" "${variables[@]}" 2>&1) || { echo "$said" >&2; die "$PGDATABASE: $1 failed"; }
+    -D events="$events" -D loaded="$loaded" "${variables[@]}" 2>&1) ||
+    { echo "$said" >&2; die "$PGDATABASE: $1 failed"; }
   sed -n 's/^tps = \([0-9.]*\).*/\1/p; s/^number of transactions actually processed: \([0-9]*\).*/\1/p' <<<"$said" |
     paste -s -d ' ' | awk '{ print $2, $1 }'
 }
@@ -77,14 +78,14 @@ run_pgbench() {
 # appended SYSTEM: how many events its log has been given positions for.
 appended() { sql -f "$systems/$1/appended.sql"; }
 
-# append_rate SYSTEM WORKLOAD FILE CLIENTS SYNC SECONDS [EVENTS]: events a second that are in the log afterwards, whatever
-# the calls have answered.
+# append_rate SYSTEM WORKLOAD FILE CLIENTS SYNC SECONDS [EVENTS]: events a second that are in the log afterwards,
+# whatever the calls have answered.
 append_rate() {
   local before after tps processed
   before=$(appended "$1")
   read -r tps processed < <(run_pgbench "$2" "$systems/$1/$3.sql" "$4" "$5" "$6" "${7:-1}")
   after=$(appended "$1")
-  awk -v tps="$tps" -v processed="$processed" -v n="$((after - before))" 'BEGIN { print tps / processed * n }'
+  awk -v tps="$tps" -v processed="$processed" -v n="$((after - before))" 'BEGIN { if (processed > 0) print tps / processed * n }'
 }
 
 # read_rate SYSTEM WORKLOAD FILE SECONDS: reads a second.
@@ -92,8 +93,8 @@ read_rate() {
   run_pgbench "$2" "$systems/$1/$3.sql" "${5:-1}" on "$4" | cut -d' ' -f1
 }
 
-# loop SYSTEM COUNT: that many transactions of one append each, to new streams, within one backend; prints microseconds of
-# its processor time and bytes of WAL for each.
+# loop SYSTEM COUNT: that many transactions of one append each, to new streams, within one backend; prints microseconds
+# of its processor time and bytes of WAL for each.
 loop() {
   local call=$work/loop.sql
   # As pgbench would send it, with variables of the procedure in place of parameters.

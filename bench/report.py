@@ -167,8 +167,8 @@ def appends():
     base = median('disk', '-', '-', 'reference')
     rows.append(['on disk, bytes'] + [cell(base, 'disk', '-', '-', system) for system in SYSTEMS
                                       if median('disk', '-', '-', system)])
-    out.append('### One event\n\nOn disk: of what was loaded, with indexes, after VACUUM. The others: of one backend that '
-               'appends to new streams in a loop of transactions, from a checkpoint on.\n')
+    out.append('### One event\n\nOn disk: of what was loaded, with indexes, after VACUUM. The others: of one backend '
+               'that appends to new streams in a loop of transactions, from a checkpoint on.\n')
     table([''] + [NAMES[system] for system in SYSTEMS if median('disk', '-', '-', system)], rows)
 
 
@@ -215,11 +215,11 @@ def growth():
                 row.append(f'{1e6 / grown:,.0f} µs, to {1e6 / small:,.0f}: **{small / grown:.2f}**')
                 lines[title, system].append((float(size), small / grown))
             rows.append(row)
-    out.append('## S1: what a growing log costs\n\nMicroseconds of an append and of a page in the grown log, to those in '
-               'one of 100,000 events in the same rounds; one client, synchronous_commit off.\n')
+    out.append('## S1: what a growing log costs\n\nMicroseconds of an append and of a page in the grown log, to those '
+               'in one of 100,000 events in the same rounds; one client, synchronous_commit off.\n')
     table(['', ''] + [f'{size} million' for size in sizes], rows)
     dashes = {'W1': '', 'W2': '6 4', 'R2, a page': '2 3'}
-    plot('growth', 'Cost in a grown log, to one of 100,000 events', 'million events', 'ratio', 
+    plot('growth', 'Cost in a grown log, to one of 100,000 events', 'million events', 'ratio',
          [(f'{NAMES[system]}, {title}', COLOURS[system], dashes[title], points)
           for (title, system), points in lines.items()])
 
@@ -288,8 +288,8 @@ def plot(name, title, x_title, y_title, lines):
 def main():
     date = re.match(r'[\d-]+\d', report.stem).group()
     out.append(f'# Measured on {date}\n')
-    out.append('In each cell: the median of the rounds, half of the distance between the least and the most, and in bold '
-               'the ratio to the bare INSERT or SELECT. [How it is measured](../../docs/performance.md).\n')
+    out.append('In each cell: the median of the rounds, half of the distance between the least and the most, and in '
+               'bold the ratio to the bare INSERT or SELECT. [How it is measured](../../docs/performance.md).\n')
     facts = [line.split('\t', 1) for line in (work / 'facts.tsv').read_text().splitlines()]
     table(['', ''], facts)
     targets()

@@ -1,5 +1,5 @@
--- The reference: the columns and indexes of es_events, and nothing else. It knows no versions, guards nothing, and gives
--- its readers no promise: it is what PostgreSQL takes to store and index such a row.
+-- The reference: the columns and indexes of es_events, and nothing else. It knows no versions, guards nothing, and
+-- gives its readers no promise: it is what PostgreSQL takes to store and index such a row.
 CREATE TABLE events (
     position        bigint      NOT NULL PRIMARY KEY,
     version         bigint      NOT NULL,
