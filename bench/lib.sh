@@ -85,7 +85,8 @@ append_rate() {
   before=$(appended "$1")
   read -r tps processed < <(run_pgbench "$2" "$systems/$1/$3.sql" "$4" "$5" "$6" "${7:-1}")
   after=$(appended "$1")
-  awk -v tps="$tps" -v processed="$processed" -v n="$((after - before))" 'BEGIN { if (processed > 0) print tps / processed * n }'
+  awk -v tps="$tps" -v processed="$processed" -v n="$((after - before))" \
+    'BEGIN { if (processed > 0) print tps / processed * n }'
 }
 
 # read_rate SYSTEM WORKLOAD FILE SECONDS: reads a second.
