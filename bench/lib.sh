@@ -1,4 +1,4 @@
-# Shared by bench/run and bench/extras.sh: databases, statements, samples. Source it; needs bash, and scripts/common.sh.
+# Shared by bench/run and its parts: databases, statements, samples. Source it; needs bash, and scripts/common.sh.
 # shellcheck shell=bash disable=SC2154
 
 # The same order everywhere: about 300 bytes of data, 90 of metadata.

@@ -1,4 +1,4 @@
--- What bench/run measures of projections: appends with an UPDATE, made by a sync projection or by hand, and how fast
+-- What bench/parts/extras.sh measures of projections: appends with an UPDATE, made by a sync projection or by hand, and how fast
 -- async ones are.
 
 CREATE TABLE counter (id integer PRIMARY KEY, events bigint NOT NULL) WITH (fillfactor = 50);

@@ -1,4 +1,4 @@
--- What bench/extras.sh measures on: a log with 400,000 events in 400 streams, and loops of transactions.
+-- What bench/parts/extras.sh measures on: a log with 400,000 events in 400 streams, and loops of transactions.
 
 CREATE EXTENSION tidemark;
 CREATE SEQUENCE base;  -- for streams that no call has used yet

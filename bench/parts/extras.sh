@@ -1,5 +1,5 @@
-# What else bench/run measures: what projections, the C++ client and subscriptions cost, each against what one would do
-# by hand. Writes tables of its own, $work/extras.md. Source it, after bench/lib.sh.
+# What else: what projections, the C++ client and subscriptions cost, each against what one would do by hand. Writes
+# tables of its own, $work/extras.md.
 # shellcheck shell=bash disable=SC2154
 
 # milliseconds STATEMENT: how long it takes.
