@@ -148,7 +148,8 @@ Consumers start_group(const std::string& conninfo, int count) {
     for (int i = 0; i < count; i++)
         consumers.push_back(std::make_unique<Consumer>(conninfo, "bench-group", "consumer-" + std::to_string(i)));
     const char* const READY =
-        "SELECT count(DISTINCT consumer) = $1::integer AND bool_and(is_leased) FROM es_subscription_status";
+        "SELECT count(DISTINCT consumer) = $1::integer AND bool_and(is_leased) FROM es_subscription_status"
+        " WHERE subscription = 'bench-group'";
     while (*PQgetvalue(session.run(READY, {number}).get(), 0, 0) != 't')
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
     return consumers;
