@@ -247,7 +247,7 @@ def ticks(top):
 
 
 def plot(name, title, x_title, y_title, lines):
-    """Lines over a logarithmic x axis. Written by hand: it is not worth a dependency."""
+    """Lines, whose x values are set at even distances. Written by hand: it is not worth a dependency."""
     width, height, left, top, right, bottom = 760, 400, 80, 40, 190, 50
     xs = sorted({x for _, _, _, points in lines for x, _ in points})
     marks = ticks(max(y for _, _, _, points in lines for _, y in points))
