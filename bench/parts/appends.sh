@@ -30,7 +30,7 @@ measure_appends() {
   if [ -n "$short" ]; then
     appends w1 off 1 8 64
     appends w1 on 8
-    for workload in w2 w4 w5; do appends $workload off 8; done
+    for workload in w2 w4; do appends $workload off 8; done
     appends w3_100 off 1
   else
     for workload in w1 w2 w3_10 w3_100 w4 w5; do
