@@ -58,40 +58,43 @@ sample() {
   printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$work/samples.tsv"
 }
 
-# run_pgbench WORKLOAD FILE CLIENTS SYNC SECONDS [EVENTS]: "transactions a second, transactions" of a system's statement
-# in $PGDATABASE.
-run_pgbench() {
-  local script=$work/script.pgbench said variables=() variable events
-  { cat "$top/bench/workloads/$1"; statement "$2" "${6:-1}"; } >"$script"
-  events=[$(listed "${6:-1}" "$EVENT")]
+# pgbench_with WORKLOAD FILE EVENTS ARGUMENT ...: becomes pgbench, with a system's statement.
+pgbench_with() {
+  local script=$work/script.pgbench events variables=() variable
+  { cat "$top/bench/workloads/$1"; statement "$2" "$3"; } >"$script"
+  events=[$(listed "$3" "$EVENT")]
   if [ -e "${2%/*}/variables.sql" ]; then
     while read -r variable; do variables+=(-D "$variable"); done < <(sql -f "${2%/*}/variables.sql")
   fi
-  said=$(PGOPTIONS="-c synchronous_commit=$4" pgbench -n -M prepared -T "$5" -c "$3" -j "$(($3 < 2 ? 1 : 2))" \
-    -f "$script" -D n=0 -D base="$(date +%s%6N)" -D data="$DATA" -D metadata="$METADATA" -D event="[$EVENT]" \
-    -D events="$events" -D loaded="$loaded" "${variables[@]}" 2>&1) ||
-    { echo "$said" >&2; die "$PGDATABASE: $1 failed"; }
-  sed -n 's/^tps = \([0-9.]*\).*/\1/p; s/^number of transactions actually processed: \([0-9]*\).*/\1/p' <<<"$said" |
-    paste -s -d ' ' | awk '{ print $2, $1 }'
+  exec pgbench -n -M prepared -f "$script" -D n=0 -D base="$(date +%s%6N)" -D data="$DATA" -D metadata="$METADATA" \
+    -D event="[$EVENT]" -D events="$events" -D loaded="$loaded" "${variables[@]}" "${@:4}"
 }
 
-# appended SYSTEM: how many events its log has been given positions for.
-appended() { sql -f "$systems/$1/appended.sql"; }
-
-# append_rate SYSTEM WORKLOAD FILE CLIENTS SYNC SECONDS [EVENTS]: events a second that are in the log afterwards,
-# whatever the calls have answered.
+# append_rate SYSTEM CLIENTS COMMAND ...: events a second that come into the log while the command appends with so many
+# clients, by the server's clock. It begins when the clients are warm: sessions first fill their caches and compile
+# functions, which those of a pool have behind them.
 append_rate() {
-  local before after tps processed
-  before=$(appended "$1")
-  read -r tps processed < <(run_pgbench "$2" "$systems/$1/$3.sql" "$4" "$5" "$6" "${7:-1}")
-  after=$(appended "$1")
-  awk -v tps="$tps" -v processed="$processed" -v n="$((after - before))" \
-    'BEGIN { if (processed > 0) print tps / processed * n }'
+  local count clients rate
+  count=$(sed 's/;$//' "$systems/$1/appended.sql")
+  "${@:3}" >"$work/clients.log" 2>&1 &
+  clients=$!
+  rate=$(sql -v warm="0.3 + 0.7 * $2 / 64" -v seconds="$seconds" -v count="($count)" <<'SQL'
+SELECT pg_sleep(:warm) AS slept \gset
+SELECT :count AS before, clock_timestamp() AS since \gset
+SELECT pg_sleep(:seconds) AS slept \gset
+SELECT (:count - :before) / extract(epoch FROM clock_timestamp() - :'since');
+SQL
+  )
+  kill $clients 2>/dev/null || { cat "$work/clients.log" >&2; die "$PGDATABASE: the clients have stopped"; }
+  wait $clients 2>/dev/null || true
+  echo "$rate"
 }
 
-# read_rate SYSTEM WORKLOAD FILE SECONDS: reads a second.
+# read_rate SYSTEM WORKLOAD FILE: reads a second, by one client.
 read_rate() {
-  run_pgbench "$2" "$systems/$1/$3.sql" "${5:-1}" on "$4" | cut -d' ' -f1
+  local said
+  said=$(pgbench_with "$2" "$systems/$1/$3.sql" 1 -T 1 2>&1) || { echo "$said" >&2; die "$PGDATABASE: $2 failed"; }
+  sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$said"
 }
 
 # loop SYSTEM COUNT: that many transactions of one append each, to new streams, within one backend; prints microseconds

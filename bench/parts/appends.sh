@@ -9,16 +9,14 @@ appends() {
     w5) events=3 file=append_three ;;
   esac
   one() {
-    if [ "$1" = emmett-driver ]; then
-      export PGDATABASE=emmett-work
-      sample "$workload" "$sync" "$clients" "$1" "$(PGOPTIONS="-c synchronous_commit=$sync" \
-        node "$PACKAGES/driver.mjs" "$workload" "$clients" "$seconds" "$DATA" "$METADATA" |
-        awk -v n="$events" '{ print $1 * n }')"
-    else
-      export PGDATABASE=$1-work
-      sample "$workload" "$sync" "$clients" "$1" \
-        "$(append_rate "$1" "${workload%_*}" "$file" "$clients" "$sync" "$seconds" "$events")"
-    fi
+    local system=${1%-driver} program
+    export PGDATABASE=$system-work PGOPTIONS="-c synchronous_commit=$sync"
+    # However long they would go on, they are stopped when they have been measured.
+    program=(pgbench_with "${workload%_*}" "$systems/$system/$file.sql" "$events" -T 60 -c "$clients"
+      -j $((clients < 2 ? 1 : 2)))
+    [ "$1" = "$system" ] || program=(node "$PACKAGES/driver.mjs" "$workload" "$clients" 60 "$DATA" "$METADATA")
+    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$system" "$clients" "${program[@]}")"
+    unset PGOPTIONS
   }
   [ -n "$short" ] || [ "$workload" = w5 ] || participants+=(emmett-driver)
   for clients in "${@:3}"; do in_turn one "${participants[@]}"; done

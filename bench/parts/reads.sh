@@ -6,9 +6,9 @@ measure_reads() {
   one() {
     export PGDATABASE=${1%-driver}
     if [ "$1" = emmett-driver ]; then
-      sample "$workload" - 1 "$1" "$(node "$PACKAGES/driver.mjs" "$workload" 1 "$seconds" "$DATA" "$METADATA")"
+      sample "$workload" - 1 "$1" "$(node "$PACKAGES/driver.mjs" "$workload" 1 1 "$DATA" "$METADATA")"
     else
-      sample "$workload" - 1 "$1" "$(read_rate "$1" "$workload" "$file" "$seconds")"
+      sample "$workload" - 1 "$1" "$(read_rate "$1" "$workload" "$file")"
     fi
   }
   for workload in r1 r2 r3 r4; do
