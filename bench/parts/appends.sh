@@ -33,7 +33,8 @@ measure_appends() {
   else
     for workload in w1 w2 w3_10 w3_100 w4 w5; do
       for sync in on off; do
-        appends $workload $sync 1 4 8 16 64
+        # shellcheck disable=SC2086
+        appends $workload $sync $client_counts
         fresh
       done
     done
