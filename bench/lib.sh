@@ -21,11 +21,9 @@ create_database() {
 
 # listed COUNT TEXT: the text so many times, with @n@ for the number, and commas between.
 listed() {
-  local n text
-  for ((n = 1; n <= $1; n++)); do
-    text=${2//@n@/$n}
-    printf '%s%s' "$text" "$([ "$n" = "$1" ] || echo ', ')"
-  done
+  local n list=
+  for ((n = 1; n <= $1; n++)); do list+=", ${2//@n@/$n}"; done
+  printf '%s' "${list#, }"
 }
 
 # statement FILE [EVENTS]: a system's statement as pgbench takes it, with parameters for all that a client would send.
@@ -74,10 +72,12 @@ pgbench_with() {
 # clients, by the server's clock. It begins when the clients are warm: sessions first fill their caches and compile
 # functions, which those of a pool have behind them.
 append_rate() {
-  local count clients rate
+  local count clients rate before
   count=$(sed 's/;$//' "$systems/$1/appended.sql")
+  before=$(sql -c "$count")
   "${@:3}" >"$work/clients.log" 2>&1 &
   clients=$!
+  while [ "$(sql -c "$count")" = "$before" ] && kill -0 $clients 2>/dev/null; do sleep 0.02; done
   rate=$(sql -v warm="0.3 + 0.7 * $2 / 64" -v seconds="$seconds" -v count="($count)" <<'SQL'
 SELECT pg_sleep(:warm) AS slept \gset
 SELECT :count AS before, clock_timestamp() AS since \gset

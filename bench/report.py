@@ -16,7 +16,8 @@ SYSTEMS = ['reference', 'smallest', 'tidemark', 'message-db', 'emmett', 'emmett-
 NAMES = {'reference': 'bare INSERT', 'smallest': 'smallest table', 'tidemark': 'Tidemark', 'message-db': 'message-db',
          'emmett': 'Emmett, its SQL', 'emmett-driver': 'Emmett, its driver', 'plain': 'plain model'}
 PEERS = ['message-db', 'emmett', 'emmett-driver', 'plain']
-# They have indexes for ids, streams and categories, as Tidemark has; message-db stores no category and no schema version.
+# They have indexes for ids, streams and categories, as Tidemark has; message-db stores neither category nor schema
+# version.
 COMPARABLE_BYTES = ['message-db', 'plain']
 COLOURS = {'reference': '#888888', 'smallest': '#bbbbbb', 'tidemark': '#0b6e4f', 'message-db': '#c8553d',
            'emmett': '#5b5f97', 'emmett-driver': '#a29bce', 'plain': '#d19c1d'}
