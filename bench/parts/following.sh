@@ -23,11 +23,12 @@ measure_following() {
     done
   done
   one() {
-    local waiting
+    local waiting events=10
+    [ -z "$short" ] || events=5
     waiting=$(way "$1")
-    sample r7_polling - - "$1" "$(follow "$1" "$waiting" latency 0 10)"
+    sample r7_polling - - "$1" "$(follow "$1" "$waiting" latency 0 $events)"
     [ ! -e "$systems/$1/wait.sql" ] || waiting="wait"
-    sample r7 - - "$1" "$(follow "$1" "$waiting" latency "${pause[$1]}" 10)"
+    sample r7 - - "$1" "$(follow "$1" "$waiting" latency "${pause[$1]}" $events)"
   }
   in_turn one "${stores[@]}"
 }

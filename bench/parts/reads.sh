@@ -15,7 +15,7 @@ measure_reads() {
     case $workload in r1) file=read_stream ;; r3) file=read_category ;; *) file=read_log ;; esac
     participants=()
     for system in "${all[@]}"; do [ ! -e "$systems/$system/$file.sql" ] || participants+=("$system"); done
-    [ $workload != r1 ] || participants+=(emmett-driver)
+    [ $workload != r1 ] || [ -n "$short" ] || participants+=(emmett-driver)
     in_turn one "${participants[@]}"
   done
 }
