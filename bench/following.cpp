@@ -1,18 +1,18 @@
 // How the readers of a log fare beside writers, by bare libpq and the statements of a system.
 //
-//   following CONNINFO APPEND READ stall
+//   following CONNINFO APPEND READ POSITION TRANSACTION stall
 //       whether a reader gets on while a transaction that has appended nothing, but written elsewhere, stays open:
 //       milliseconds until it has an event that another session has committed; "stalls" if it has not after two seconds
-//   following CONNINFO APPEND READ late position|transaction
+//   following … late position|transaction
 //       whether a reader that reads on whenever it can gets every event once, where of two appenders the one that was
 //       first to have its position, or its transaction, is the last to commit
-//   following CONNINFO APPEND READ latency PAUSE COUNT
+//   following … latency PAUSE COUNT
 //       median microseconds from the writer's having the answer to its commit to the reader's having the event; the
 //       reader makes a pause of so many milliseconds where there is nothing
 //
 // APPEND and READ are files with a statement each. An append has the parameters stream, id, data and metadata; a read
 // how many, the position and the transaction after which, and the number of the category. What is read has stream_id or
-// stream_name, global_position or position, and perhaps transaction_id.
+// stream_name, global_position or position, and perhaps transaction_id. Readers begin behind POSITION and TRANSACTION.
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -100,10 +100,14 @@ std::string event_id(long number) {
 std::string stream(long number) { return "category7-" + event_id(number); }
 std::vector<std::string> event(long number) { return {stream(number), event_id(number), DATA, METADATA}; }
 
+struct System {
+    std::string conninfo, append, read, position, transaction;
+};
+
 class Reader {
   public:
-    Reader(const std::string& conninfo, const std::string& sql, std::string page)
-        : session_(conninfo, sql), page_(std::move(page)) {}
+    explicit Reader(const System& system)
+        : session_(system.conninfo, system.read), after_(system.position), after_transaction_(system.transaction) {}
 
     // The streams of the events after those that were read before, up to a page.
     std::vector<std::string> read() {
@@ -132,15 +136,11 @@ class Reader {
 
   private:
     Session session_;
-    std::string page_, after_ = "0", after_transaction_ = "0";
-};
-
-struct System {
-    std::string conninfo, append, read;
+    std::string page_ = "10000", after_, after_transaction_;
 };
 
 std::string stall(const System& system) {
-    Reader reader(system.conninfo, system.read, "10000");
+    Reader reader(system);
     reader.read_to_the_end();
     Session idler(system.conninfo), writer(system.conninfo, system.append);
     idler.simply("BEGIN; CREATE TEMPORARY TABLE elsewhere AS SELECT 1");
@@ -152,7 +152,7 @@ std::string stall(const System& system) {
 }
 
 std::string late(const System& system, bool by_position) {
-    Reader reader(system.conninfo, system.read, "10000");
+    Reader reader(system);
     reader.read_to_the_end();
     reader.set_page("1");
     Session first(system.conninfo, system.append), second(system.conninfo, system.append);
@@ -178,7 +178,7 @@ std::string late(const System& system, bool by_position) {
 }
 
 std::string latency(const System& system, int pause, long count) {
-    Reader reader(system.conninfo, system.read, "10000");
+    Reader reader(system);
     reader.read_to_the_end();
     std::mutex mutex;
     std::unordered_map<std::string, Clock::time_point> received;
@@ -220,16 +220,16 @@ std::string latency(const System& system, int pause, long count) {
 
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
-    if (words.size() < 4) return 2;
+    if (words.size() < 6) return 2;
     try {
-        const System system = {words[0], contents(words[1]), contents(words[2])};
+        const System system = {words[0], contents(words[1]), contents(words[2]), words[3], words[4]};
         std::string result;
-        if (words[3] == "stall")
+        if (words[5] == "stall")
             result = stall(system);
-        else if (words[3] == "late" && words.size() == 5)
-            result = late(system, words[4] == "position");
-        else if (words[3] == "latency" && words.size() == 6)
-            result = latency(system, std::stoi(words[4]), std::stol(words[5]));
+        else if (words[5] == "late" && words.size() == 7)
+            result = late(system, words[6] == "position");
+        else if (words[5] == "latency" && words.size() == 8)
+            result = latency(system, std::stoi(words[6]), std::stol(words[7]));
         else
             return 2;
         std::printf("%s\n", result.c_str());

@@ -68,6 +68,9 @@ pgbench_with() {
     -D event="[$EVENT]" -D events="$events" -D loaded="$loaded" "${variables[@]}" "${@:4}"
 }
 
+# appended SYSTEM: the last position that it has handed out.
+appended() { sql -f "$systems/$1/appended.sql"; }
+
 # append_rate SYSTEM CLIENTS COMMAND ...: events a second that come into the log while the command appends with so many
 # clients, by the server's clock. It begins when the clients are warm: sessions first fill their caches and compile
 # functions, which those of a pool have behind them.

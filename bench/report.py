@@ -237,7 +237,7 @@ def plot_clients(workload, title):
                       for variant, clients in variants(workload) if variant == sync]
             points = [point for point in points if point[1] is not None]
             lines.append((NAMES[system], COLOURS[system], '6 4' if system in ('reference', 'smallest') else '', points))
-        if any(len(points) > 2 for _, _, _, points in lines):
+        if any(len(points) > 1 for _, _, _, points in lines):
             plot(f'{workload}-{sync}', f'{title}, synchronous_commit {sync}', 'clients', 'events a second', lines)
 
 

@@ -26,7 +26,7 @@ measure_appends() {
   local workload sync
   fresh
   if [ -n "$short" ]; then
-    appends w1 off 1 4 16
+    appends w1 off 1 16
     appends w1 on 8
     for workload in w2 w4; do appends $workload off 8; done
     appends w3_100 off 1

@@ -8,7 +8,10 @@ declare -A pause=([tidemark]=0 [message-db]=100 [emmett]=50 [plain]=100)
 follow() {
   numbered "$systems/$1/append.sql" >append.sql
   numbered "$systems/$1/$2.sql" >read.sql
-  ./following "dbname=$1-work" append.sql read.sql "${@:3}"
+  local transaction=0
+  export PGDATABASE=$1-work
+  [ ! -e "$systems/$1/variables.sql" ] || transaction=$(sql -f "$systems/$1/variables.sql" | sed 's/.*=//')
+  ./following "dbname=$PGDATABASE" append.sql read.sql "$(appended "$1")" "$transaction" "${@:3}"
 }
 
 measure_following() {
