@@ -1,5 +1,5 @@
--- What bench/run measures of projections: appends with an UPDATE, made by a sync projection or by hand, and how fast
--- async ones are.
+-- What bench/parts/extras.sh measures of projections: appends with an UPDATE, made by a sync projection or by hand, and
+-- how fast async ones are.
 
 CREATE TABLE counter (id integer PRIMARY KEY, events bigint NOT NULL) WITH (fillfactor = 50);
 INSERT INTO counter SELECT id, 0 FROM generate_series(0, 999) AS id;

@@ -1,0 +1,50 @@
+# W1 to W5: events a second at rising numbers of clients, and what one append costs the server.
+# shellcheck shell=bash disable=SC2154
+
+# appends WORKLOAD SYNC CLIENTS ...
+appends() {
+  local workload=$1 sync=$2 clients events=1 file=append participants=("${all[@]}")
+  case $workload in
+    w3_*) events=${workload#w3_} file=append_many ;;
+    w5) events=3 file=append_three ;;
+  esac
+  one() {
+    local system=${1%-driver} program
+    export PGDATABASE=$system-work PGOPTIONS="-c synchronous_commit=$sync"
+    # However long they would go on, they are stopped when they have been measured.
+    program=(pgbench_with "${workload%_*}" "$systems/$system/$file.sql" "$events" -T 60 -c "$clients"
+      -j $((clients < 2 ? 1 : 2)))
+    [ "$1" = "$system" ] || program=(node "$PACKAGES/driver.mjs" "$workload" "$clients" 60 "$DATA" "$METADATA")
+    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$system" "$clients" "${program[@]}")"
+    unset PGOPTIONS
+  }
+  [ -n "$short" ] || [ "$workload" = w5 ] || participants+=(emmett-driver)
+  for clients in "${@:3}"; do in_turn one "${participants[@]}"; done
+}
+
+measure_appends() {
+  local workload sync
+  fresh
+  if [ -n "$short" ]; then
+    appends w1 off 1 16
+    appends w1 on 8
+    for workload in w2 w4; do appends $workload off 8; done
+    appends w3_100 off 1
+  else
+    for workload in w1 w2 w3_10 w3_100 w4 w5; do
+      for sync in on off; do
+        # shellcheck disable=SC2086
+        appends $workload $sync $client_counts
+        fresh
+      done
+    done
+  fi
+  one() {
+    local microseconds bytes
+    export PGDATABASE=$1-work
+    read -r microseconds bytes < <(loop "$1" "$([ -n "$short" ] && echo 3000 || echo 20000)")
+    sample cpu off 1 "$1" "$microseconds"
+    sample wal off 1 "$1" "$bytes"
+  }
+  in_turn one "${all[@]}"
+}

@@ -1,0 +1,1 @@
+SELECT last_value FROM message_store.messages_global_position_seq;

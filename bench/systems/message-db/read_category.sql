@@ -1,0 +1,1 @@
+SELECT * FROM get_category_messages(('category' || :category)::varchar, :after::bigint + 1, :count::bigint);

@@ -1,0 +1,1 @@
+SELECT * FROM events WHERE position > :after::bigint ORDER BY position LIMIT :count::bigint;

@@ -1,0 +1,1 @@
+SELECT * FROM events WHERE stream_id = @stream@ ORDER BY version;

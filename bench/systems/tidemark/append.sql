@@ -1,0 +1,1 @@
+SELECT * FROM es_append(@stream@, 'OrderPlaced', :data::jsonb, :metadata::jsonb);

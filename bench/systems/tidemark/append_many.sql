@@ -1,0 +1,1 @@
+SELECT * FROM es_append_events(@stream@, :events::jsonb);

@@ -1,0 +1,1 @@
+SELECT es_head_position();
