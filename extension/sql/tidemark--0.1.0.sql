@@ -298,6 +298,21 @@ COMMENT ON FUNCTION @extschema@.es_stream_exists() IS 'Expected version: append 
 
 -- Appending ---------------------------------------------------------------------------------------------------------
 
+-- A type of its own rather than output parameters: these are looked up and put together at each call.
+CREATE TYPE @extschema@.es_appended AS (
+    stream_id      text,
+    first_version  bigint,
+    last_version   bigint,
+    first_position bigint,
+    last_position  bigint,
+    is_duplicate   boolean);
+COMMENT ON TYPE @extschema@.es_appended IS
+'What an append did to a stream. Where it had no events for it, last_version is the stream''s version, and the other numbers are null.';
+COMMENT ON COLUMN @extschema@.es_appended.first_version IS 'The version of the first of the appended events.';
+COMMENT ON COLUMN @extschema@.es_appended.last_version IS 'The stream''s version now.';
+COMMENT ON COLUMN @extschema@.es_appended.first_position IS 'The position of the first of the appended events; the others follow it without a gap.';
+COMMENT ON COLUMN @extschema@.es_appended.is_duplicate IS 'The events had been appended before, by their ids: the numbers are of then.';
+
 CREATE FUNCTION @extschema@.es_append(
     stream_id        text,
     event_type       text,
@@ -306,9 +321,8 @@ CREATE FUNCTION @extschema@.es_append(
     expected_version bigint  DEFAULT -2,
     event_id         uuid    DEFAULT NULL,
     category         text    DEFAULT NULL,
-    schema_version   integer DEFAULT 1,
-    OUT stream_id text, OUT first_version bigint, OUT last_version bigint,
-    OUT first_position bigint, OUT last_position bigint, OUT is_duplicate boolean)
+    schema_version   integer DEFAULT 1)
+    RETURNS @extschema@.es_appended
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_append';
 COMMENT ON FUNCTION @extschema@.es_append(text, text, jsonb, jsonb, bigint, uuid, text, integer) IS
 'Appends one event to a stream, if the stream''s version is what expected_version demands: a version, es_any() (the default), es_no_stream() or es_stream_exists(). Raises TM001 where it is not. event_id makes a retry safe: the same append over again returns the first one''s result with is_duplicate; any other use of an id that the log holds raises TM003. category defaults to the text before the first - of the stream id. Call it in FROM: (es_append(…)).* appends once per column.';
@@ -317,9 +331,8 @@ CREATE FUNCTION @extschema@.es_append_events(
     stream_id        text,
     events           jsonb,
     expected_version bigint DEFAULT -2,
-    category         text   DEFAULT NULL,
-    OUT stream_id text, OUT first_version bigint, OUT last_version bigint,
-    OUT first_position bigint, OUT last_position bigint, OUT is_duplicate boolean)
+    category         text   DEFAULT NULL)
+    RETURNS @extschema@.es_appended
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tidemark_append_events';
 COMMENT ON FUNCTION @extschema@.es_append_events(text, jsonb, bigint, text) IS
 'Appends the events of a JSON array of {type, data, metadata, id, schema_version} to a stream, all or none, at consecutive positions. As es_append() otherwise. An empty array checks the expectation and returns the stream''s version as last_version; the stream cannot change until the transaction ends.';
@@ -327,8 +340,7 @@ COMMENT ON FUNCTION @extschema@.es_append_events(text, jsonb, bigint, text) IS
 CREATE FUNCTION @extschema@.es_append_streams(
     writes         jsonb,
     correlation_id text DEFAULT NULL)
-    RETURNS TABLE (stream_id text, first_version bigint, last_version bigint,
-                   first_position bigint, last_position bigint, is_duplicate boolean)
+    RETURNS SETOF @extschema@.es_appended
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 3 AS 'MODULE_PATHNAME', 'tidemark_append_streams';
 COMMENT ON FUNCTION @extschema@.es_append_streams(jsonb, text) IS
 'Appends to many streams, all or none: a JSON array of {stream, expected, events, category}, events as in es_append_events(). expected is a version, "any" (the default), "no stream" or "stream exists". A write without events only checks what is expected; its stream cannot change until the transaction ends, but others may rely on it too. The events get consecutive positions in the order given. Returns a row for each write, in that order. Raises one TM001 that lists every expectation that failed. correlation_id goes into the metadata of every event.';

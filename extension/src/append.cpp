@@ -17,6 +17,7 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "utils/tuplestore.h"
+#include "utils/typcache.h"
 }
 
 namespace tidemark {
@@ -177,7 +178,7 @@ void run(const LogTables& tables, const Append& append) {
     table_close(events, NoLock);
 }
 
-// The output parameters of the append functions, for one stream.
+// es_appended.
 struct ResultRow {
     explicit ResultRow(const StreamWrite& write)
         : values{PointerGetDatum(make_text(write.stream_id)), Int64GetDatum(write.result.first_version),
@@ -191,15 +192,11 @@ struct ResultRow {
 
 Datum append_one(FunctionCallInfo fcinfo, StreamWrite write) {
     run(log_tables(fcinfo), {{&write, 1}, nullptr});
-    if (fcinfo->flinfo->fn_extra == nullptr) {
-        const MemoryContext caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-        TupleDesc found;
-        get_call_result_type(fcinfo, nullptr, &found);
-        fcinfo->flinfo->fn_extra = BlessTupleDesc(found);
-        MemoryContextSwitchTo(caller);
-    }
     ResultRow row(write);
-    return HeapTupleGetDatum(heap_form_tuple(static_cast<TupleDesc>(fcinfo->flinfo->fn_extra), row.values, row.nulls));
+    TupleDesc appended = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+    HeapTuple tuple = heap_form_tuple(appended, row.values, row.nulls);
+    ReleaseTupleDesc(appended);
+    return HeapTupleGetDatum(tuple);
 }
 
 // The arguments of the functions that append to one stream: which, what is expected of it, and its category.

@@ -1,6 +1,7 @@
 #include "head_page.h"
 
 #include "guard.h"
+#include "head_change.h"
 #include "locks.h"
 
 #include <iterator>
@@ -96,9 +97,9 @@ void add_overflow_row(Relation head) {
     added.release();
 
     const LockedPage target(head, 0, BUFFER_LOCK_EXCLUSIVE);
-    GenericXLogState* change = GenericXLogStart(head);
-    head_row(GenericXLogRegisterBuffer(change, target.buffer, 0))->overflow_rows = next;
-    GenericXLogFinish(change);
+    HeadChange change(head);
+    change.copy(target, head_row(target.page()))->overflow_rows = next;
+    change.finish();
     target.release();
     lock.release();
 }

@@ -1,6 +1,7 @@
 #include "log_head.h"
 
 #include "guard.h"
+#include "head_change.h"
 
 #include <algorithm>
 
@@ -61,25 +62,22 @@ void drop_finished_in_overflow(Relation head, const LockedPage& first) {
     const uint32 rows = head_row(first.page())->overflow_rows;
     for (BlockNumber block = 1; block <= rows; block++) {
         const LockedPage overflow(head, block, BUFFER_LOCK_EXCLUSIVE);
-        GenericXLogState* change = GenericXLogStart(head);
-        HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
-        const uint32 dropped = drop_finished(row, overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0)));
+        HeadChange change(head);
+        HeadRow* row = change.copy(first, head_row(first.page()));
+        const uint32 dropped = drop_finished(row, change.copy(overflow, overflow_row(overflow.page())));
         row->overflow_entries -= dropped;
-        if (dropped > 0)
-            GenericXLogFinish(change);
-        else
-            GenericXLogAbort(change);
+        if (dropped > 0) change.finish();
         overflow.release();
     }
 }
 
 // Adds the entry to the overflow as part of the change, and returns the page, to be released when that is finished.
 // InvalidBuffer: there is no room.
-Buffer add_to_overflow(Relation head, GenericXLogState* change, HeadRow* row, const InFlight& entry) {
+Buffer add_to_overflow(Relation head, HeadChange& change, HeadRow* row, const InFlight& entry) {
     for (BlockNumber block = 1; block <= row->overflow_rows; block++) {
         const LockedPage overflow(head, block, BUFFER_LOCK_EXCLUSIVE);
         if (has_room(overflow_row(overflow.page()))) {
-            OverflowRow* target = overflow_row(GenericXLogRegisterBuffer(change, overflow.buffer, 0));
+            OverflowRow* target = change.copy(overflow, overflow_row(overflow.page()));
             target->entries[target->entry_count++] = entry;
             row->overflow_entries++;
             return overflow.buffer;
@@ -91,7 +89,7 @@ Buffer add_to_overflow(Relation head, GenericXLogState* change, HeadRow* row, co
 
 // Finds the entry of this transaction or adds it, from the position `from` on, as part of the change of the head's row;
 // an overflow page that takes part in it comes back in *overflow. False: there is no room.
-bool register_entry(Relation head, GenericXLogState* change, HeadRow* row, const InFlight& entry, Buffer* overflow) {
+bool register_entry(Relation head, HeadChange& change, HeadRow* row, const InFlight& entry, Buffer* overflow) {
     // Looked up on the page, not remembered: a rolled-back savepoint or a rebuilt head would make the memory lie.
     if (has_entry(row, entry.xid) || overflow_has_entry(head, row, entry.xid)) return true;
     if (has_room(row) || drop_finished(row, row) > 0) {
@@ -106,20 +104,17 @@ bool register_entry(Relation head, GenericXLogState* change, HeadRow* row, const
 // 0. False, with nothing changed, where the entry finds no room.
 bool try_allocate(Relation head, FullTransactionId own, int64 count, int64 from, int64* first_position) {
     const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
-    const HeadRow* current = head_row(first.page());
+    HeadRow* current = head_row(first.page());
     if (current->last_position > MAX_POSITION - count) throw no_positions_left();
     if (!has_room(current) && current->overflow_entries > 0) drop_finished_in_overflow(head, first);
 
-    GenericXLogState* change = GenericXLogStart(head);
-    HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
+    HeadChange change(head);
+    HeadRow* row = change.copy(first, current);
     *first_position = row->last_position + 1;
     row->last_position += count;
     Buffer overflow = InvalidBuffer;
     const bool registered = register_entry(head, change, row, {own, from ? from : *first_position}, &overflow);
-    if (registered)
-        GenericXLogFinish(change);
-    else
-        GenericXLogAbort(change);
+    if (registered) change.finish();
     if (overflow != InvalidBuffer) UnlockReleaseBuffer(overflow);
     first.release();
     return registered;
@@ -141,12 +136,12 @@ XLogRecPtr change_head(Relation head, int64 target, Change also) {
     if (target > MAX_POSITION) throw no_positions_left();
     const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
     if (head_row(first.page())->overflow_entries > 0) drop_finished_in_overflow(head, first);
-    GenericXLogState* change = GenericXLogStart(head);
-    HeadRow* row = head_row(GenericXLogRegisterBuffer(change, first.buffer, 0));
+    HeadChange change(head);
+    HeadRow* row = change.copy(first, head_row(first.page()));
     drop_finished(row, row);
     row->last_position = std::max(row->last_position, target);
     also(row);
-    const XLogRecPtr end = GenericXLogFinish(change);
+    const XLogRecPtr end = change.finish();
     first.release();
     return end;
 }

@@ -11,7 +11,6 @@ extern "C" {
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/generic_xlog.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
