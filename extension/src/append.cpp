@@ -107,12 +107,20 @@ bool is_expected(const StreamWrite& write) { return matches(write.expected_versi
 
 // Where all expectations hold, and one of them is exact and of a stream that is written to, this is no repetition: that
 // would have moved the stream on. Ids that are taken are found by the unique index then.
-bool may_be_repeated(std::span<const StreamWrite> writes) {
+bool may_be_repetition(std::span<const StreamWrite> writes) {
     const auto pins = [](const StreamWrite& write) {
         return !write.events.empty() && is_exact(write.expected_version);
     };
     return std::any_of(writes.begin(), writes.end(), has_given_ids) &&
            !(std::all_of(writes.begin(), writes.end(), is_expected) && std::any_of(writes.begin(), writes.end(), pins));
+}
+
+bool is_repetition(Relation events, std::span<StreamWrite> writes) {
+    if (!may_be_repetition(writes)) return false;
+    const SnapshotScope snapshot;
+    const bool found = find_original(events, writes);
+    snapshot.end();
+    return found;
 }
 
 // All expectations that failed, in one error.
@@ -167,11 +175,10 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 void run(const LogTables& tables, const Append& append) {
     lock(tables, append.writes);
     Relation events = table_open(tables.events, RowExclusiveLock);
-    const SnapshotScope snapshot;
-    for (StreamWrite& write : append.writes) write.tail = find_tail(events, write.stream_id);
-    const bool repeated = may_be_repeated(append.writes) && find_original(events, append.writes);
-    snapshot.end();
-    if (!repeated) {
+    const LockedStreamsScope locked;
+    for (StreamWrite& write : append.writes) write.tail = find_tail(events, write.stream_id, locked.get());
+    locked.end();
+    if (!is_repetition(events, append.writes)) {
         check_expectations(append.writes);
         write(tables, events, append);
     }

@@ -14,11 +14,11 @@ extern "C" {
 namespace tidemark {
 
 IndexScan::IndexScan(Relation table, Oid index_oid, const ScanKeyData* keys, int key_count,
-                     ScanDirection scan_direction)
+                     ScanDirection scan_direction, Snapshot snapshot)
     : direction(scan_direction),
       index(index_open(index_oid, AccessShareLock)),
       slot(table_slot_create(table, nullptr)),
-      scan(compat::index_begin(table, index, GetActiveSnapshot(), key_count)) {
+      scan(compat::index_begin(table, index, snapshot, key_count)) {
     index_rescan(scan, const_cast<ScanKey>(keys), key_count, nullptr, 0);
 }
 

@@ -12,11 +12,11 @@ extern "C" {
 
 namespace tidemark {
 
-// A scan of one index of a table under the active snapshot. The keys are on the index's columns, in their order.
+// A scan of one index of a table. The keys are on the index's columns, in their order.
 class IndexScan {
   public:
     IndexScan(Relation table, Oid index, const ScanKeyData* keys, int key_count,
-              ScanDirection direction = ForwardScanDirection);
+              ScanDirection direction = ForwardScanDirection, Snapshot snapshot = GetActiveSnapshot());
 
     // Steps to the next row; false when there is none.
     bool next() {

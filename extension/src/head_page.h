@@ -55,6 +55,11 @@ void add_overflow_row(Relation head);
 class LockedPage {
   public:
     LockedPage(Relation head, BlockNumber block, int mode) : buffer(ReadBuffer(head, block)) {
+        if (mode == BUFFER_LOCK_EXCLUSIVE)
+            for (int i = 0; i < 200; i++) {
+                if (ConditionalLockBuffer(buffer)) return;
+                __builtin_ia32_pause();
+            }
         LockBuffer(buffer, mode);
     }
     void release() const { UnlockReleaseBuffer(buffer); }

@@ -13,6 +13,23 @@ class SnapshotScope {
     Snapshot get() const { return GetActiveSnapshot(); }
 };
 
+// What shows the streams that this transaction has locked, as they are. Nobody else can be at work on them, so each of
+// their rows is its own, or of a transaction that is over: that needs no snapshot, which all commits contend with. But
+// under SERIALIZABLE the server takes note of what is read only where it is read under one.
+class LockedStreamsScope {
+  public:
+    LockedStreamsScope() : is_pushed(IsolationIsSerializable()) {
+        if (is_pushed) PushActiveSnapshot(GetLatestSnapshot());
+    }
+    void end() const {
+        if (is_pushed) PopActiveSnapshot();
+    }
+    Snapshot get() const { return is_pushed ? GetActiveSnapshot() : SnapshotSelf; }
+
+  private:
+    const bool is_pushed;
+};
+
 // The statement's own snapshot, or one of this moment where the table was written anew since, as by an ALTER TABLE that
 // the statement has waited for: the older snapshot may see none of the rows. Throws 40001 where the snapshot cannot be
 // another: under REPEATABLE READ and in parallel queries.

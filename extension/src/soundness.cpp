@@ -12,7 +12,8 @@ TIDEMARK_FUNCTION(tidemark_indexed_version) {
         const std::string_view stream_id = view(PG_GETARG_TEXT_PP(0));
         Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
         const Oid index = present_indexes(events).by_stream;
-        const StreamTail tail = OidIsValid(index) ? find_tail(events, index, stream_id) : StreamTail{};
+        const StreamTail tail =
+            OidIsValid(index) ? find_tail(events, index, stream_id, GetActiveSnapshot()) : StreamTail{};
         table_close(events, AccessShareLock);
         fcinfo->isnull = !OidIsValid(index);
         return Int64GetDatum(tail.version);

@@ -6,15 +6,31 @@
 #include "snapshot_scope.h"
 #include "validate.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "access/stratnum.h"
 }
 
 namespace tidemark {
 
-StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id) {
-    const ScanKeyData key = text_key(1, BTEqualStrategyNumber, stream_id);
-    EventScan scan(events, by_stream, &key, 1, BackwardScanDirection);
+namespace {
+
+// The highest version that a scan has come across, and what a scan's key compares versions with.
+struct HighestVersion {
+    int64 version = 0;
+
+    // Stands in for int8ge(version, highest).
+    static Datum is_not_below(FunctionCallInfo fcinfo) {
+        auto* highest = static_cast<HighestVersion*>(fcinfo->flinfo->fn_extra);
+        const int64 version = PG_GETARG_INT64(0);
+        highest->version = std::max(highest->version, version);
+        return BoolGetDatum(version == highest->version);
+    }
+};
+
+StreamTail read_tail(Relation events, Oid by_stream, std::span<const ScanKeyData> keys, Snapshot snapshot) {
+    EventScan scan(events, by_stream, keys.data(), static_cast<int>(keys.size()), BackwardScanDirection, snapshot);
     StreamTail tail = {0, 0, nullptr};
     if (scan.next()) {
         tail.version = DatumGetInt64(event_value(scan.row(), VERSION));
@@ -23,6 +39,22 @@ StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id)
     }
     scan.end();
     return tail;
+}
+
+}  // namespace
+
+// A scan of a b-tree takes all entries that match from a page, here up to some 200 versions of the stream, before it
+// returns the first. So a second key asks for versions that are not below the highest so far: the scan, on its way down,
+// stops at the second entry. It never leaves out the highest; but where the snapshot does not show that, as of an append
+// that was rolled back, the tail is further down.
+StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id, Snapshot snapshot) {
+    HighestVersion highest;
+    ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, stream_id),
+                          bigint_key(2, BTGreaterEqualStrategyNumber, 0)};
+    keys[1].sk_func.fn_addr = HighestVersion::is_not_below;
+    keys[1].sk_func.fn_extra = &highest;
+    const StreamTail tail = read_tail(events, by_stream, keys, snapshot);
+    return tail.version == highest.version ? tail : read_tail(events, by_stream, {keys, 1}, snapshot);
 }
 
 namespace {
@@ -41,7 +73,7 @@ TIDEMARK_FUNCTION(tidemark_stream_version) {
         const std::string_view stream_id = stream_argument(fcinfo);
         Relation events = table_open(log_tables(fcinfo).events, AccessShareLock);
         const StatementSnapshot snapshot(events);
-        const StreamTail tail = find_tail(events, stream_id);
+        const StreamTail tail = find_tail(events, stream_id, GetActiveSnapshot());
         snapshot.end();
         table_close(events, AccessShareLock);
         return Int64GetDatum(tail.version);
@@ -56,9 +88,8 @@ TIDEMARK_FUNCTION(tidemark_lock_stream) {
         const LogTables& tables = log_tables(fcinfo);
         lock_stream(tables, {stream_id, ExclusiveLock});
         Relation events = table_open(tables.events, RowExclusiveLock);
-        // The statement's snapshot may be older than the lock.
-        const SnapshotScope snapshot;
-        const StreamTail tail = find_tail(events, stream_id);
+        const LockedStreamsScope snapshot;
+        const StreamTail tail = find_tail(events, stream_id, snapshot.get());
         snapshot.end();
         table_close(events, NoLock);
         return Int64GetDatum(tail.version);

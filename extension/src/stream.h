@@ -13,10 +13,10 @@ struct StreamTail {
     text* category;
 };
 
-// The stream's last event as the active snapshot shows it, by that index or the one known for it.
-StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id);
-inline StreamTail find_tail(Relation events, std::string_view stream_id) {
-    return find_tail(events, event_indexes(events).by_stream, stream_id);
+// The stream's last event as the snapshot shows it, by that index or the one known for it.
+StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id, Snapshot snapshot);
+inline StreamTail find_tail(Relation events, std::string_view stream_id, Snapshot snapshot) {
+    return find_tail(events, event_indexes(events).by_stream, stream_id, snapshot);
 }
 
 }  // namespace tidemark
