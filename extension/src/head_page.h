@@ -54,12 +54,8 @@ void add_overflow_row(Relation head);
 // A pinned and locked page of es_log_head.
 class LockedPage {
   public:
+    explicit LockedPage(Buffer locked) : buffer(locked) {}
     LockedPage(Relation head, BlockNumber block, int mode) : buffer(ReadBuffer(head, block)) {
-        if (mode == BUFFER_LOCK_EXCLUSIVE)
-            for (int i = 0; i < 200; i++) {
-                if (ConditionalLockBuffer(buffer)) return;
-                __builtin_ia32_pause();
-            }
         LockBuffer(buffer, mode);
     }
     void release() const { UnlockReleaseBuffer(buffer); }

@@ -1,5 +1,6 @@
 #include "locks.h"
 
+#include "contended_lock.h"
 #include "guard.h"
 
 #include <algorithm>
@@ -45,7 +46,8 @@ bool holds(const StreamLock& lock) {
 void acquire(const StreamLock& lock) {
     const LOCKTAG tag = lock_tag(LockKind::STREAM, lock.key);
     if (lock.mode == ShareLock && holds(lock)) return;
-    if (LockAcquire(&tag, lock.mode, false, false) == LOCKACQUIRE_OK) granted_stream_locks()++;
+    const LOCKTAG turn = lock_tag(LockKind::STREAM_TURN, lock.key);
+    if (acquire_contended(tag, turn, lock.mode) == LOCKACQUIRE_OK) granted_stream_locks()++;
 }
 
 bool fit_one_by_one(std::span<const StreamLock> locks) {

@@ -17,6 +17,7 @@ enum class LockKind : uint16 {
     SUBSCRIPTION = 0x7405,    // of how one subscription is shared out, by the hash of its name
     PARTITION = 0x7406,       // of one partition's checkpoint and lease
     REBUILD = 0x7407,         // of one projection's rebuild: held by the session, over many transactions
+    STREAM_TURN = 0x7408,     // to be the next who is woken for one stream's lock
 };
 
 LOCKTAG lock_tag(LockKind kind, uint64 key = 0);

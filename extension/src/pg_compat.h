@@ -67,12 +67,12 @@ extern bool pq_check_connection(void);
 
 namespace tidemark::compat {
 
-// The running transaction's number within this backend.
-inline LocalTransactionId local_transaction_id() {
+// The running transaction's number within its backend.
+inline LocalTransactionId local_transaction_id(const volatile PGPROC* process = MyProc) {
 #if PG_VERSION_NUM >= 170000
-    return MyProc->vxid.lxid;
+    return process->vxid.lxid;
 #else
-    return MyProc->lxid;
+    return process->lxid;
 #endif
 }
 

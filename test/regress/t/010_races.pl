@@ -16,7 +16,7 @@ use Tidemark;
 use Time::HiRes qw(sleep);
 
 my $seconds = $ENV{TIDEMARK_RACE_SECONDS} // 4;
-my $node = new_log('races', "max_connections = 130\nautovacuum = off\n");
+my $node = new_log('races', "max_connections = 130\nmax_prepared_transactions = 2\nautovacuum = off\n");
 
 my $scripts = PostgreSQL::Test::Utils::tempdir();
 sub pgbench
@@ -40,7 +40,7 @@ sub race
     my $waiting;
     for (1 .. 200) {
         $waiting = $node->safe_psql('postgres',
-            q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'});
+            q{SELECT count(*) FROM pg_stat_activity WHERE wait_event IN ('advisory', 'virtualxid')});
         last if $waiting == $sessions;
         sleep 0.05;
     }
@@ -53,9 +53,23 @@ sub race
 
 # Appends that accept any version
 
-race('any-1', 50, q{SELECT * FROM es_append('any-1', 'Happened');});
-is($node->safe_psql('postgres', q{SELECT count(*), min(version), max(version) FROM es_read_stream('any-1')}),
-    '50|1|50', '50 sessions that create or append to one stream all succeed, with versions 1 to 50');
+for my $commit ('on', 'off') {
+    $node->safe_psql('postgres', "ALTER DATABASE postgres SET synchronous_commit = $commit");
+    race("any-$commit", 50, "SELECT * FROM es_append('any-$commit', 'Happened');");
+    is($node->safe_psql('postgres', "SELECT count(*), min(version), max(version) FROM es_read_stream('any-$commit')"),
+        '50|1|50', "50 sessions that create or append to one stream all succeed, with versions 1 to 50: commits $commit");
+    my $many = pgbench("SELECT * FROM es_append('busy-$commit', 'Happened');", '-c', 20, '-t', 50);
+    ok($many->finish, "20 sessions append to one stream over and over, commits $commit");
+    is($node->safe_psql('postgres', "SELECT count(*), max(version) FROM es_read_stream('busy-$commit')"),
+        '1000|1000', 'all that they have appended is there');
+    $node->safe_psql('postgres', "BEGIN; SELECT es_append('any-$commit', 'Prepared'); PREPARE TRANSACTION 'holder'");
+    my $after = pgbench("SELECT * FROM es_append('any-$commit', 'After');", '-c', 2, '-t', 1);
+    $node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock'});
+    $node->safe_psql('postgres', "COMMIT PREPARED 'holder'");
+    ok($after->finish, "a prepared transaction keeps its stream locked until it is committed, commits $commit");
+    is($node->safe_psql('postgres', "SELECT event_type FROM es_read_stream('any-$commit', 51)"),
+        "Prepared\nAfter\nAfter", 'and who has waited comes after it');
+}
 
 # Appends that expect the same version
 
