@@ -185,22 +185,34 @@ void run(const LogTables& tables, const Append& append) {
     table_close(events, NoLock);
 }
 
-// es_appended.
+// A row of es_appended. Attributes that a user has added to the type are null.
 struct ResultRow {
-    explicit ResultRow(const StreamWrite& write)
-        : values{PointerGetDatum(make_text(write.stream_id)), Int64GetDatum(write.result.first_version),
-                 Int64GetDatum(write.result.last_version),    Int64GetDatum(write.result.first_position),
-                 Int64GetDatum(write.result.last_position),   BoolGetDatum(write.result.is_duplicate)},
-          nulls{false, write.events.empty(), false, write.events.empty(), write.events.empty(), false} {}
+    ResultRow(const StreamWrite& write, TupleDesc appended)
+        : values(static_cast<Datum*>(palloc(appended->natts * sizeof(Datum)))),
+          nulls(static_cast<bool*>(palloc(appended->natts * sizeof(bool)))) {
+        const Datum own[] = {PointerGetDatum(make_text(write.stream_id)), Int64GetDatum(write.result.first_version),
+                             Int64GetDatum(write.result.last_version),    Int64GetDatum(write.result.first_position),
+                             Int64GetDatum(write.result.last_position),   BoolGetDatum(write.result.is_duplicate)};
+        constexpr Oid TYPES[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID};
+        for (int i = 0; i < std::ssize(own); i++)
+            if (i >= appended->natts || TupleDescAttr(appended, i)->atttypid != TYPES[i])
+                throw sql_error(ERRCODE_DATATYPE_MISMATCH, "the type es_appended is not Tidemark's any more",
+                                "Attribute " + std::to_string(i + 1) + " is gone, or has another type.",
+                                "Attributes may be added to it; its own must stay as they are.");
+        std::copy(std::begin(own), std::end(own), values);
+        std::fill_n(nulls, appended->natts, true);
+        nulls[0] = nulls[2] = nulls[5] = false;
+        nulls[1] = nulls[3] = nulls[4] = write.events.empty();
+    }
 
-    Datum values[6];
-    bool nulls[6];
+    Datum* const values;
+    bool* const nulls;
 };
 
 Datum append_one(FunctionCallInfo fcinfo, StreamWrite write) {
     run(log_tables(fcinfo), {{&write, 1}, nullptr});
-    ResultRow row(write);
     TupleDesc appended = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+    const ResultRow row(write, appended);
     HeapTuple tuple = heap_form_tuple(appended, row.values, row.nulls);
     ReleaseTupleDesc(appended);
     return HeapTupleGetDatum(tuple);
@@ -273,7 +285,7 @@ TIDEMARK_FUNCTION(tidemark_append_streams) {
         InitMaterializedSRF(fcinfo, 0);
         const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
         for (const StreamWrite& write : append.writes) {
-            ResultRow row(write);
+            const ResultRow row(write, result->setDesc);
             tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
         }
         return Datum(0);

@@ -11,34 +11,38 @@ namespace tidemark {
 namespace {
 
 constexpr double LONGEST_LOOK = 1;  // milliseconds: the time of some ten appends
-constexpr int MOST_OVERTAKEN = 3;
 
-// One of those that hold it, if any.
-VirtualTransactionId holder_of(const LOCKTAG& tag, LOCKMODE mode) {
-    VirtualTransactionId* holders = GetLockConflicts(&tag, mode, nullptr);
-    const VirtualTransactionId first = *holders;
-    pfree(holders);
-    return first;
-}
+// One of the transactions that hold a lock. None where that is on its way out: it cannot be told any more, and has
+// still to let go.
+class Holder {
+  public:
+    Holder(const LOCKTAG& tag, LOCKMODE mode) {
+        VirtualTransactionId* holders = GetLockConflicts(&tag, mode, nullptr);
+        process = compat::process_of(*holders);
+        transaction = holders->localTransactionId;
+        pfree(holders);
+    }
 
-// Asked of shared memory, which hinders nobody; the lock manager's tables are locked by whoever looks into them.
-bool has_ended(const VirtualTransactionId& transaction) {
-    const volatile PGPROC* process = compat::process_of(transaction);
-    return process == nullptr || compat::local_transaction_id(process) != transaction.localTransactionId;
-}
+    // Asked without a lock of any kind, so that those who look on do not hinder the one that works.
+    bool is_gone() const { return process == nullptr || compat::local_transaction_id(process) != transaction; }
+
+  private:
+    const volatile PGPROC* process;
+    LocalTransactionId transaction;
+};
 
 LockAcquireResult try_acquire(const LOCKTAG& tag, LOCKMODE mode) { return LockAcquire(&tag, mode, false, true); }
 
 LockAcquireResult look_on(const LOCKTAG& tag, LOCKMODE mode) {
     instr_time start, time;
     INSTR_TIME_SET_CURRENT(start);
-    VirtualTransactionId holder = holder_of(tag, mode);
+    Holder holder(tag, mode);
     do {
         sched_yield();
-        if (has_ended(holder)) {
+        if (holder.is_gone()) {
             const LockAcquireResult result = try_acquire(tag, mode);
             if (result != LOCKACQUIRE_NOT_AVAIL) return result;
-            holder = holder_of(tag, mode);
+            holder = Holder(tag, mode);
         }
         INSTR_TIME_SET_CURRENT(time);
         INSTR_TIME_SUBTRACT(time, start);
@@ -48,12 +52,7 @@ LockAcquireResult look_on(const LOCKTAG& tag, LOCKMODE mode) {
 
 LockAcquireResult acquire_in_turn(const LOCKTAG& tag, const LOCKTAG& turn, LOCKMODE mode) {
     LockAcquire(&turn, ExclusiveLock, false, false);
-    LockAcquireResult result = LOCKACQUIRE_NOT_AVAIL;
-    for (int i = 0; i < MOST_OVERTAKEN && result == LOCKACQUIRE_NOT_AVAIL; i++) {
-        const VirtualTransactionId holder = holder_of(tag, mode);
-        if (VirtualTransactionIdIsValid(holder)) VirtualXactLock(holder, true);
-        result = try_acquire(tag, mode);
-    }
+    LockAcquireResult result = look_on(tag, mode);
     if (result == LOCKACQUIRE_NOT_AVAIL) result = LockAcquire(&tag, mode, false, false);
     LockRelease(&turn, ExclusiveLock, false);
     return result;

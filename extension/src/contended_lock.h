@@ -7,13 +7,13 @@ namespace tidemark {
 
 // LockAcquire() for a lock of the transaction, which the turn belongs to.
 //
-// The server hands a lock that is let go to the first who waits for it, and until that process has woken up nobody gets
-// on. Where commits are flushed, which takes longer than waking, that is as good as any. Where they are not, most of the
-// time would go into waking: so whoever comes at the right moment has the lock, and whoever does not first looks on for
-// a while, leaving the processor to others. Those who go on waiting queue for the turn, so that just one is woken when
-// the holder's transaction ends; where others have been quicker a few times, it queues for the lock itself.
+// The server hands a lock that is let go to the first who waits for it, and until that process has woken up nobody
+// gets on. Where commits are flushed, which takes longer than waking, that is as good as any. Where they are not, most
+// of the time would go into waking: so whoever comes at the right moment has the lock, and whoever does not looks on
+// for a while, leaving the processor to others. Those for whom that is not enough queue for the turn, in which one of
+// them looks on again before it queues for the lock itself. So there is seldom anybody to hand the lock to.
 //
-// Deadlocks are found, and lock_timeout holds, as with any lock.
+// Deadlocks are found as with any lock; lock_timeout counts anew for the lock when the turn has come.
 LockAcquireResult acquire_contended(const LOCKTAG& tag, const LOCKTAG& turn, LOCKMODE mode);
 
 }  // namespace tidemark

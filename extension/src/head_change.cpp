@@ -2,6 +2,8 @@
 
 #include "guard.h"
 
+#include <iterator>
+
 extern "C" {
 #include "access/xloginsert.h"
 }
@@ -13,8 +15,8 @@ namespace {
 constexpr size_t WORD = sizeof(uint64);
 constexpr size_t FRAGMENT_HEADER = 2 * sizeof(OffsetNumber);
 
-// What changed in a row, as the generic resource manager replays it on the page: fragments, each an offset, a length and
-// so many bytes. Where fewer bytes than a fragment's header are equal, the fragment goes on.
+// What changed in a row, as the generic resource manager replays it on the page: fragments, each an offset, a length
+// and so many bytes. Where fewer bytes than a fragment's header are equal, the fragment goes on.
 class Delta {
   public:
     Delta() = default;
@@ -51,6 +53,7 @@ class Delta {
 }  // namespace
 
 void* HeadChange::add(Buffer buffer, void* row, size_t size) {
+    Assert(count < static_cast<int>(std::size(parts)));
     void* copy = memcpy(palloc(size), row, size);
     parts[count++] = {buffer, static_cast<char*>(row), static_cast<char*>(copy), size};
     return copy;
@@ -62,7 +65,7 @@ void* HeadChange::add(Buffer buffer, void* row, size_t size) {
 
 XLogRecPtr HeadChange::finish() {
     Delta deltas[std::size(parts)];
-    for (int i = 0; is_logged && i < count; i++)
+    for (int i = 0; i < count; i++)
         deltas[i] = Delta(parts[i].row - BufferGetPage(parts[i].buffer), parts[i].row, parts[i].copy, parts[i].size);
 
     XLogRecPtr end = InvalidXLogRecPtr;
@@ -71,12 +74,15 @@ XLogRecPtr HeadChange::finish() {
     for (int i = 0; i < count; i++) {
         memcpy(parts[i].row, parts[i].copy, parts[i].size);
         MarkBufferDirty(parts[i].buffer);
-        if (!is_logged) continue;
-        XLogRegisterBuffer(static_cast<uint8>(i), parts[i].buffer, REGBUF_STANDARD);
-        XLogRegisterBufData(static_cast<uint8>(i), deltas[i].bytes, deltas[i].length);
     }
-    if (is_logged) end = XLogInsert(RM_GENERIC_ID, 0);
-    for (int i = 0; is_logged && i < count; i++) PageSetLSN(BufferGetPage(parts[i].buffer), end);
+    if (is_logged) {
+        for (int i = 0; i < count; i++) {
+            XLogRegisterBuffer(static_cast<uint8>(i), parts[i].buffer, REGBUF_STANDARD);
+            XLogRegisterBufData(static_cast<uint8>(i), deltas[i].bytes, deltas[i].length);
+        }
+        end = XLogInsert(RM_GENERIC_ID, 0);
+        for (int i = 0; i < count; i++) PageSetLSN(BufferGetPage(parts[i].buffer), end);
+    }
     END_CRIT_SECTION();
     return end;
 }

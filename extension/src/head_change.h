@@ -7,17 +7,17 @@
 
 namespace tidemark {
 
-// Holds copies of up to two rows whose pages the caller has locked exclusively. Nothing has happened until finish(), and
-// where that is not called nothing will.
+// Holds copies of up to two rows whose pages the caller has locked exclusively. Nothing has happened until finish(),
+// and where that is not called nothing will.
 //
 // The record is one of PostgreSQL's generic resource manager, so that standbys and recovery need nothing of Tidemark.
-// GenericXLogFinish(), which writes them too, compares whole pages byte by byte through copies of all four that a record
+// GenericXLogFinish(), which writes them too, compares whole pages byte by byte, through copies of as many as a record
 // may have. Every append goes through here under the head's lock, and would spend a tenth of its time on that.
 class HeadChange {
   public:
     explicit HeadChange(Relation head) : is_logged(RelationNeedsWAL(head)) {}
 
-    // The copy of the row, to be changed.
+    // The copy of the row, to be changed. Each page takes part once.
     template <typename Row>
     Row* copy(const LockedPage& page, Row* row) {
         return static_cast<Row*>(add(page.buffer, row, sizeof(Row)));

@@ -105,6 +105,7 @@ bool register_entry(Relation head, HeadChange& change, HeadRow* row, const InFli
 }
 
 // Those who append hold the page for about a microsecond: to go to sleep for it, as LockBuffer() does, takes longer.
+// All else that changes the head is seldom, and does not mind.
 LockedPage lock_head(Relation head) {
     constexpr int TRIES = 200;
     const Buffer buffer = ReadBuffer(head, 0);

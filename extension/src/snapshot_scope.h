@@ -13,9 +13,9 @@ class SnapshotScope {
     Snapshot get() const { return GetActiveSnapshot(); }
 };
 
-// What shows the streams that this transaction has locked, as they are. Nobody else can be at work on them, so each of
-// their rows is its own, or of a transaction that is over: that needs no snapshot, which all commits contend with. But
-// under SERIALIZABLE the server takes note of what is read only where it is read under one.
+// What shows the streams that this transaction has locked, as they are. No other append can be at work on them, so each
+// of their rows is its own, or of a transaction that is over: that needs no list of all that are running. But under
+// SERIALIZABLE the server takes note of what is read only where it is read under a snapshot.
 class LockedStreamsScope {
   public:
     LockedStreamsScope() : is_pushed(IsolationIsSerializable()) {

@@ -44,9 +44,10 @@ StreamTail read_tail(Relation events, Oid by_stream, std::span<const ScanKeyData
 }  // namespace
 
 // A scan of a b-tree takes all entries that match from a page, here up to some 200 versions of the stream, before it
-// returns the first. So a second key asks for versions that are not below the highest so far: the scan, on its way down,
-// stops at the second entry. It never leaves out the highest; but where the snapshot does not show that, as of an append
-// that was rolled back, the tail is further down.
+// returns the first. So a second key asks for versions that are not below the highest so far: the scan, on its way
+// down, stops at the second entry, but for where the server tests a page by its lowest entry first. It never leaves
+// out the highest; where the snapshot does not show that, as of an append that was rolled back, the tail is further
+// down.
 StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id, Snapshot snapshot) {
     HighestVersion highest;
     ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, stream_id),

@@ -23,7 +23,7 @@ int64 ascending_nanoseconds() {
 }
 
 // Asked for in blocks: a call takes as long for 8 bytes as for many.
-uint64 random_bytes() {
+uint64 random_word() {
     static uint64 block[64];
     static size_t left = 0;
     if (left == 0) {
@@ -43,7 +43,7 @@ pg_uuid_t new_uuid7() {
     const auto fraction = static_cast<uint32>((ns % NANOSECONDS_PER_MS) * 4096 / NANOSECONDS_PER_MS);
     pg_uuid_t id;
     for (int i = 0; i < 6; i++) id.data[i] = static_cast<unsigned char>(ms >> (40 - 8 * i));
-    const uint64 random = random_bytes();
+    const uint64 random = random_word();
     memcpy(&id.data[8], &random, sizeof(random));
     id.data[6] = static_cast<unsigned char>(0x70 | (fraction >> 8));  // version 7
     id.data[7] = static_cast<unsigned char>(fraction);

@@ -92,6 +92,17 @@ SELECT append_and_read('Function');
 SELECT event_type, nothing FROM es_read_stream('log-1', 13);
 SELECT * FROM es_verify();
 
+-- Attributes that are added to the type of results are null, also when they are dropped again; its own have to stay.
+ALTER TYPE es_appended ADD ATTRIBUTE note text;
+SELECT * FROM es_append('log-2', 'Noted');
+SELECT * FROM es_append_streams('[{"stream": "log-2", "events": [{"type": "Noted"}]}, {"stream": "log-3", "events": []}]');
+ALTER TYPE es_appended DROP ATTRIBUTE note;
+SELECT * FROM es_append('log-2', 'Unnoted');
+ALTER TYPE es_appended DROP ATTRIBUTE last_position;
+SELECT * FROM es_append('log-2', 'Lost');
+SELECT * FROM es_append_streams('[{"stream": "log-2", "events": [{"type": "Lost"}]}]');
+SELECT es_stream_version('log-2');
+
 SET client_min_messages = warning;
 DROP FUNCTION append_and_read;
 DROP EXTENSION tidemark CASCADE;

@@ -40,7 +40,7 @@ sub race
     my $waiting;
     for (1 .. 200) {
         $waiting = $node->safe_psql('postgres',
-            q{SELECT count(*) FROM pg_stat_activity WHERE wait_event IN ('advisory', 'virtualxid')});
+            q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'});
         last if $waiting == $sessions;
         sleep 0.05;
     }
@@ -57,7 +57,7 @@ for my $commit ('on', 'off') {
     $node->safe_psql('postgres', "ALTER DATABASE postgres SET synchronous_commit = $commit");
     race("any-$commit", 50, "SELECT * FROM es_append('any-$commit', 'Happened');");
     is($node->safe_psql('postgres', "SELECT count(*), min(version), max(version) FROM es_read_stream('any-$commit')"),
-        '50|1|50', "50 sessions that create or append to one stream all succeed, with versions 1 to 50: commits $commit");
+        '50|1|50', "50 sessions that create or append to one stream get versions 1 to 50, commits $commit");
     my $many = pgbench("SELECT * FROM es_append('busy-$commit', 'Happened');", '-c', 20, '-t', 50);
     ok($many->finish, "20 sessions append to one stream over and over, commits $commit");
     is($node->safe_psql('postgres', "SELECT count(*), max(version) FROM es_read_stream('busy-$commit')"),
