@@ -15,6 +15,8 @@
 
 #include <tidemark/tidemark.hpp>
 
+#include "result.h"
+
 using namespace tidemark;
 
 namespace {
@@ -28,26 +30,20 @@ const json METADATA = {{"user", "ann"}, {"trace", std::string(60, 't')}};
 
 NewEvent new_event() { return {.type = "OrderPlaced", .data = DATA, .metadata = METADATA}; }
 
-PGresult* check(PGresult* result) {
-    if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-        throw std::runtime_error(PQresultErrorMessage(result));
-    return result;
-}
-
 // The calls that the client makes, without it: the same statements, parameters and result formats.
 void append_libpq(const char* conninfo, long count) {
     PGconn* connection = PQconnectdb(conninfo);
-    PQclear(check(PQprepare(connection, "append",
-                            "SELECT stream_id, first_version, last_version, first_position, last_position, is_duplicate"
-                            " FROM es_append($1::text, $2::text, $3::jsonb, $4::jsonb, $5::bigint, $6::uuid, $7::text,"
-                            " $8::integer)",
-                            0, nullptr)));
+    check(PQprepare(connection, "append",
+                    "SELECT stream_id, first_version, last_version, first_position, last_position, is_duplicate"
+                    " FROM es_append($1::text, $2::text, $3::jsonb, $4::jsonb, $5::bigint, $6::uuid, $7::text,"
+                    " $8::integer)",
+                    0, nullptr));
     for (long i = 0; i < count; i++) {
         const NewEvent event = new_event();
         const std::string data = event.data.dump(), metadata = event.metadata.dump(), id = event.id.to_string();
         const char* values[] = {STREAM.c_str(), event.type.c_str(), data.c_str(), metadata.c_str(),
                                 "-2",           id.c_str(),         nullptr,      "1"};
-        PQclear(check(PQexecPrepared(connection, "append", 8, values, nullptr, nullptr, 1)));
+        check(PQexecPrepared(connection, "append", 8, values, nullptr, nullptr, 1));
     }
     PQfinish(connection);
 }
@@ -66,19 +62,18 @@ void append_pipeline(const char* conninfo, long count) {
 
 void page_libpq(const char* conninfo, long count) {
     PGconn* connection = PQconnectdb(conninfo);
-    PQclear(check(PQprepare(connection, "read",
-                            "SELECT position, version, recorded_at, event_id, schema_version, stream_id, category,"
-                            " event_type, data, metadata FROM es_read_after($1::bigint, $2::bigint)",
-                            0, nullptr)));
+    check(PQprepare(connection, "read",
+                    "SELECT position, version, recorded_at, event_id, schema_version, stream_id, category,"
+                    " event_type, data, metadata FROM es_read_after($1::bigint, $2::bigint)",
+                    0, nullptr));
     std::string after = "0";
     for (long seen = 0; seen < count;) {
         const char* values[] = {after.c_str(), "1000"};
-        PGresult* page = check(PQexecPrepared(connection, "read", 2, values, nullptr, nullptr, 0));
-        const int rows = PQntuples(page);
+        const auto page = check(PQexecPrepared(connection, "read", 2, values, nullptr, nullptr, 0));
+        const int rows = PQntuples(page.get());
         if (rows == 0) throw std::runtime_error("the log has fewer events");
-        after = PQgetvalue(page, rows - 1, 0);
+        after = PQgetvalue(page.get(), rows - 1, 0);
         seen += rows;
-        PQclear(page);
     }
     PQfinish(connection);
 }

@@ -29,10 +29,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "result.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 const std::string DATA = R"({"order": 42})", METADATA = "{}";
 
@@ -79,12 +80,6 @@ class Session {
     void simply(const std::string& sql) { check(PQexec(connection_.get(), sql.c_str())); }
 
   private:
-    static Result check(PGresult* raw) {
-        Result result(raw, PQclear);
-        if (PQresultStatus(raw) != PGRES_TUPLES_OK && PQresultStatus(raw) != PGRES_COMMAND_OK)
-            throw std::runtime_error(PQresultErrorMessage(raw));
-        return result;
-    }
     std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
 };
 

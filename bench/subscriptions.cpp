@@ -26,10 +26,11 @@
 #include <thread>
 #include <vector>
 
+#include "result.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 class Session {
   public:
@@ -48,13 +49,6 @@ class Session {
     }
 
   private:
-    static Result check(PGresult* raw) {
-        Result result(raw, PQclear);
-        if (PQresultStatus(raw) != PGRES_TUPLES_OK && PQresultStatus(raw) != PGRES_COMMAND_OK)
-            throw std::runtime_error(PQresultErrorMessage(raw));
-        return result;
-    }
-
     std::unique_ptr<PGconn, decltype(&PQfinish)> connection_;
     std::map<std::string, std::string> prepared_;  // names, by SQL
 };

@@ -9,39 +9,16 @@ BEGIN
     UPDATE counter SET events = events + 1 WHERE id = event.position % 1000;
 END $$;
 
--- `count` transactions of one append each, which a sync projection is for.
-CREATE PROCEDURE append_projected(base integer, count integer) LANGUAGE plpgsql AS $$
+-- As append_events, and then the UPDATE by hand that count_event makes.
+CREATE PROCEDURE append_and_update(category text, base integer, count integer) LANGUAGE plpgsql AS $$
 DECLARE
     p payload := (SELECT payload FROM payload);
-    appended record;
+    appended es_appended;
 BEGIN
     FOR i IN 1 .. count LOOP
-        SELECT * INTO appended FROM es_append('counted-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
-        COMMIT;
-    END LOOP;
-END $$;
-
--- The same append and UPDATE by hand.
-CREATE PROCEDURE append_and_update(base integer, count integer) LANGUAGE plpgsql AS $$
-DECLARE
-    p payload := (SELECT payload FROM payload);
-    appended record;
-BEGIN
-    FOR i IN 1 .. count LOOP
-        SELECT * INTO appended FROM es_append('byhand-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
+        SELECT * INTO appended
+        FROM es_append(category || '-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
         UPDATE counter SET events = events + 1 WHERE id = appended.last_position % 1000;
-        COMMIT;
-    END LOOP;
-END $$;
-
--- The append alone, with projections for other categories.
-CREATE PROCEDURE append_unprojected(base integer, count integer) LANGUAGE plpgsql AS $$
-DECLARE
-    p payload := (SELECT payload FROM payload);
-    appended record;
-BEGIN
-    FOR i IN 1 .. count LOOP
-        SELECT * INTO appended FROM es_append('uncounted-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
         COMMIT;
     END LOOP;
 END $$;

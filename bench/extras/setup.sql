@@ -4,13 +4,15 @@ CREATE EXTENSION tidemark;
 CREATE SEQUENCE base;  -- for streams that no call has used yet
 CREATE TABLE payload AS SELECT :'data'::jsonb AS data, :'metadata'::jsonb AS metadata;
 
--- `count` transactions of one append each, to new streams.
-CREATE PROCEDURE append_events(base integer, count integer) LANGUAGE plpgsql AS $$
+-- `count` transactions of one append each, to new streams of a category.
+CREATE PROCEDURE append_events(category text, base integer, count integer) LANGUAGE plpgsql AS $$
 DECLARE
     p payload := (SELECT payload FROM payload);
+    appended es_appended;
 BEGIN
     FOR i IN 1 .. count LOOP
-        PERFORM es_append('order-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
+        SELECT * INTO appended
+        FROM es_append(category || '-' || (base + i), 'OrderPlaced', p.data, p.metadata, -1);
         COMMIT;
     END LOOP;
 END $$;

@@ -35,7 +35,10 @@ table() {
   printf '\n%s\n%s\n' "$line" "$rule"
 }
 
-per_append() { milliseconds "CALL $1((20000 * nextval('base'))::integer, 20000)" | awk '{ print $1 * 1000 / 20000 }'; }
+# per_append PROCEDURE CATEGORY: microseconds for each append to new streams of the category.
+per_append() {
+  milliseconds "CALL $1('$2', (20000 * nextval('base'))::integer, 20000)" | awk '{ print $1 * 1000 / 20000 }'
+}
 per_call() { milliseconds "DO 'BEGIN FOR i IN 1 .. 100000 LOOP PERFORM $1; END LOOP; END'" | awk '{ print $1 / 100 }'; }
 # sync_projection WANTED: whether there is one.
 sync_projection() {
@@ -62,11 +65,11 @@ projections() {
 
   sql -f "$top/bench/extras/projections.sql" >/dev/null
   table 'appending, a transaction each' with without ratio
-  compare 'a sync projection for another category' us 'sync_projection true; per_append append_unprojected' \
-    'sync_projection false; per_append append_unprojected'
+  compare 'a sync projection for another category' us 'sync_projection true; per_append append_events uncounted' \
+    'sync_projection false; per_append append_events uncounted'
   sync_projection true
-  compare 'a sync projection of one UPDATE, against that by hand' us 'per_append append_projected' \
-    'per_append append_and_update'
+  compare 'a sync projection of one UPDATE, against that by hand' us 'per_append append_events counted' \
+    'per_append append_and_update byhand'
   table 'projecting 400,000 events' ''
   echo "| by a handler for one event | $(repeat events/s projected one_by_one) |"
   echo "| by a handler for batches | $(repeat events/s projected in_batches) |"
@@ -103,13 +106,13 @@ subscribing() {
   for rate in "${rates[@]}"; do
     repeat ms subscriptions sparse "OneIn$rate" >"sparse_$rate"
   done
-  without=$(repeat us per_append append_events)
+  without=$(repeat us per_append append_events order)
   sql -c 'CREATE INDEX ON es_events (event_type, position)'
   table 'reading the whole log for one type' 'without an index' 'with one'
   for rate in "${rates[@]}"; do
     echo "| 1 in $rate | $(cat "sparse_$rate") | $(repeat ms subscriptions sparse "OneIn$rate") |"
   done
-  echo "| one append | $without | $(repeat us per_append append_events) |"
+  echo "| one append | $without | $(repeat us per_append append_events order) |"
 }
 
 measure_extras() {

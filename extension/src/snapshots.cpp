@@ -102,7 +102,7 @@ TIDEMARK_FUNCTION(tidemark_save_snapshot) {
         require_read_write("es_save_snapshot()");
         const auto* result = new (palloc(sizeof(Save))) Save(fcinfo, log_tables(fcinfo));
         const SnapshotScope now;
-        check_version(result->state, find_tail(result->events, result->state.stream_id, GetActiveSnapshot()).version);
+        check_version(result->state, find_tail(result->events, result->state.stream_id, now.get()).version);
         now.end();
         return result;
     });

@@ -30,10 +30,12 @@ sub pgbench
         '<', \undef, '>&', \$log);
 }
 
-# Lets as many sessions run the statement on the stream at once: they queue up behind a lock that is then released.
+# Lets as many sessions run the statement on the stream at once: they queue up behind a lock that is then released, and
+# where commits do not wait for the disk, for the turn to wait for it.
 sub race
 {
-    my ($stream, $sessions, $statement) = @_;
+    my ($stream, $sessions, $statement, $commit) = @_;
+    $node->safe_psql('postgres', "ALTER DATABASE postgres SET synchronous_commit = $commit");
     my $holder = session($node);
     $holder->query_safe("BEGIN; SELECT es_lock_stream('$stream')");
     my $racers = pgbench($statement, '-c', $sessions, '-t', 1);
@@ -45,6 +47,8 @@ sub race
         sleep 0.05;
     }
     is($waiting, $sessions, "all $sessions sessions wait for the stream's lock");
+    is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 29704}),
+        $commit eq 'off' ? $sessions : 0, 'in turn where commits do not wait for the disk');
     $holder->query_safe('COMMIT');
     $holder->quit;
     $racers->finish or diag("pgbench failed");
@@ -54,8 +58,7 @@ sub race
 # Appends that accept any version
 
 for my $commit ('on', 'off') {
-    $node->safe_psql('postgres', "ALTER DATABASE postgres SET synchronous_commit = $commit");
-    race("any-$commit", 50, "SELECT * FROM es_append('any-$commit', 'Happened');");
+    race("any-$commit", 50, "SELECT * FROM es_append('any-$commit', 'Happened');", $commit);
     is($node->safe_psql('postgres', "SELECT count(*), min(version), max(version) FROM es_read_stream('any-$commit')"),
         '50|1|50', "50 sessions that create or append to one stream get versions 1 to 50, commits $commit");
     my $many = pgbench("SELECT * FROM es_append('busy-$commit', 'Happened');", '-c', 20, '-t', 50);
@@ -95,7 +98,7 @@ for my $sessions (2, 10, 100) {
         my $race = "race-$sessions" . ($expected == 1 ? '-again' : '');
         append($node, $race) if $expected == 1;
         my $version = $expected == 1 ? 2 : 1;
-        race($race, $sessions, "SELECT attempt('$race', $expected, :client_id);");
+        race($race, $sessions, "SELECT attempt('$race', $expected, :client_id);", $expected == 1 ? 'off' : 'on');
 
         is($node->safe_psql('postgres', "SELECT outcome, count(*) FROM outcomes WHERE race = '$race'
                 GROUP BY outcome ORDER BY count(*), outcome DESC"),
