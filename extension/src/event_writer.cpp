@@ -7,6 +7,7 @@
 
 extern "C" {
 #include "commands/trigger.h"
+#include "executor/nodeModifyTable.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
@@ -17,42 +18,61 @@ namespace tidemark {
 
 namespace {
 
+// Rows are put into the table together, up to so many or until they hold so many bytes: one WAL record a page, rather
+// than one a row.
+constexpr int MOST_ROWS = 100;
+constexpr Size ENOUGH_BYTES = 65536;
+
 // One INSERT's worth of executor state, for as many rows as the call has. Everything it allocates goes with the state.
 class EventWriter {
   public:
-    EventWriter(Relation relation, Jsonb* common_metadata);
+    EventWriter(Relation relation, const Append& append);
     void write(const NewEvent& event, int64 version, int64 position);
     void finish();
 
     Datum stream_id, category;
 
   private:
-    void fill(const NewEvent& event, int64 version, int64 position);
+    TupleTableSlot* fill(const NewEvent& event, int64 version, int64 position);
     void find_defaults();
-    void evaluate_defaults();
-    void check_kept(int64 version, int64 position);
+    void evaluate_defaults(TupleTableSlot* slot);
+    void check_kept(TupleTableSlot* slot, int64 version, int64 position);
+    void insert();
 
     EState* const estate;
     ResultRelInfo* const target;
-    TupleTableSlot* const slot;
     Jsonb* const common_metadata;
     const TimestampTz recorded_at;
     ExprState** defaults;  // by column, for those that a user added; null where none has one
+    bool has_before_triggers;
+    TupleTableSlot* rows[MOST_ROWS];  // those filled and not inserted come first, then ones to be used again
+    int row_count, slot_count;
+    Size bytes;  // of the filled ones, about
 };
 
-EventWriter::EventWriter(Relation relation, Jsonb* metadata_of_all)
+EventWriter::EventWriter(Relation relation, const Append& append)
     : estate(CreateExecutorState()),
       target(makeNode(ResultRelInfo)),
-      slot(table_slot_create(relation, &estate->es_tupleTable)),
-      common_metadata(metadata_of_all),
+      common_metadata(append.common_metadata),
       recorded_at(GetCurrentTimestamp()),
-      defaults(nullptr) {
+      defaults(nullptr),
+      row_count(0),
+      slot_count(0),
+      bytes(0) {
     compat::init_range_table(estate, relation);
     InitResultRelInfo(target, relation, 1, nullptr, 0);
+    has_before_triggers = target->ri_TrigDesc != nullptr && target->ri_TrigDesc->trig_insert_before_row;
     estate->es_output_cid = GetCurrentCommandId(true);
     ExecOpenIndices(target, false);
     AfterTriggerBeginQuery();
     if (RelationGetDescr(relation)->natts > METADATA) find_defaults();
+}
+
+// A trigger may enrich an event or raise an error. An event that silently vanished, or went elsewhere, would leave a
+// hole in its stream that the caller was told is filled.
+sql_error displaced(const char* detail) {
+    return {ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", detail,
+            "Let the trigger raise an error to refuse the append."};
 }
 
 // A domain may refuse null. Null where the column's type is none.
@@ -79,17 +99,18 @@ void EventWriter::find_defaults() {
     MemoryContextSwitchTo(caller);
 }
 
-void EventWriter::evaluate_defaults() {
+void EventWriter::evaluate_defaults(TupleTableSlot* slot) {
     const int columns = slot->tts_tupleDescriptor->natts;
     for (int i = METADATA; i < columns; i++)
         if (defaults[i] != nullptr)
             slot->tts_values[i] = ExecEvalExpr(defaults[i], GetPerTupleExprContext(estate), &slot->tts_isnull[i]);
 }
 
-void EventWriter::fill(const NewEvent& event, int64 version, int64 position) {
+TupleTableSlot* EventWriter::fill(const NewEvent& event, int64 version, int64 position) {
     auto* id = static_cast<pg_uuid_t*>(palloc(sizeof(pg_uuid_t)));
     *id = event.has_id ? event.id : new_uuid7();
 
+    TupleTableSlot* slot = rows[row_count];
     ExecClearTuple(slot);
     ItemPointerSetInvalid(&slot->tts_tid);
     const auto set = [&](EventColumn column, Datum value) {
@@ -110,33 +131,54 @@ void EventWriter::fill(const NewEvent& event, int64 version, int64 position) {
     if (common_metadata != nullptr)
         metadata = DirectFunctionCall2(jsonb_concat, metadata, JsonbPGetDatum(common_metadata));
     set(METADATA, metadata);
-    if (defaults != nullptr) evaluate_defaults();
-    ExecStoreVirtualTuple(slot);
+    if (defaults != nullptr) evaluate_defaults(slot);
+    bytes += VARSIZE(DatumGetPointer(slot->tts_values[DATA - 1])) + VARSIZE(DatumGetPointer(metadata));
+    return ExecStoreVirtualTuple(slot);
 }
 
 void EventWriter::write(const NewEvent& event, int64 version, int64 position) {
-    ResetPerTupleExprContext(estate);
+    if (row_count == slot_count) {
+        MemoryContextSwitchTo(estate->es_query_cxt);
+        rows[slot_count++] = table_slot_create(target->ri_RelationDesc, &estate->es_tupleTable);
+    }
     MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-    fill(event, version, position);
+    TupleTableSlot* slot = fill(event, version, position);
     MemoryContextSwitchTo(estate->es_query_cxt);
-    ExecSimpleRelationInsert(target, estate, slot);
-    if (target->ri_TrigDesc != nullptr && target->ri_TrigDesc->trig_insert_before_row) check_kept(version, position);
+    if (has_before_triggers && !ExecBRInsertTriggers(estate, target, slot))
+        throw displaced("The trigger returned null, which would leave a hole in the stream.");
+    const TupleConstr* constraints = RelationGetDescr(target->ri_RelationDesc)->constr;
+    if (constraints != nullptr) {
+        if (constraints->has_generated_stored) ExecComputeStoredGenerated(target, estate, slot, CMD_INSERT);
+        ExecConstraints(target, slot, estate);
+    }
+    if (has_before_triggers) check_kept(slot, version, position);
+    row_count++;
+    // A trigger may look for the events that come before its own.
+    if (has_before_triggers || row_count == MOST_ROWS || bytes >= ENOUGH_BYTES) insert();
 }
 
-// A trigger may enrich an event or raise an error. An event that silently vanished, or went elsewhere, would leave a
-// hole in its stream that the caller was told is filled.
-void EventWriter::check_kept(int64 version, int64 position) {
-    const char* problem = nullptr;
-    if (!ItemPointerIsValid(&slot->tts_tid))
-        problem = "The trigger returned null, which would leave a hole in the stream.";
-    else if (DatumGetInt64(event_value(slot, POSITION)) != position ||
-             DatumGetInt64(event_value(slot, VERSION)) != version ||
-             view(DatumGetTextPP(event_value(slot, STREAM_ID))) != view(DatumGetTextPP(stream_id)) ||
-             view(DatumGetTextPP(event_value(slot, CATEGORY))) != view(DatumGetTextPP(category)))
-        problem = "The trigger changed the event's position, stream, version or category.";
-    if (problem != nullptr)
-        throw sql_error(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", problem,
-                        "Let the trigger raise an error to refuse the append.");
+void EventWriter::insert() {
+    if (row_count == 0) return;
+    Relation relation = target->ri_RelationDesc;
+    if (row_count == 1)
+        simple_table_tuple_insert(relation, rows[0]);
+    else
+        table_multi_insert(relation, rows, row_count, GetCurrentCommandId(true), 0, nullptr);
+    for (int i = 0; i < row_count; i++) {
+        List* to_recheck = compat::insert_into_indexes(target, rows[i], estate);
+        ExecARInsertTriggers(estate, target, rows[i], to_recheck, nullptr);
+        list_free(to_recheck);
+    }
+    row_count = 0;
+    bytes = 0;
+    ResetPerTupleExprContext(estate);
+}
+
+void EventWriter::check_kept(TupleTableSlot* slot, int64 version, int64 position) {
+    if (DatumGetInt64(event_value(slot, POSITION)) != position || DatumGetInt64(event_value(slot, VERSION)) != version ||
+        view(DatumGetTextPP(event_value(slot, STREAM_ID))) != view(DatumGetTextPP(stream_id)) ||
+        view(DatumGetTextPP(event_value(slot, CATEGORY))) != view(DatumGetTextPP(category)))
+        throw displaced("The trigger changed the event's position, stream, version or category.");
     // What else it wrote must be such as an append may write.
     check_name(view(DatumGetTextPP(event_value(slot, EVENT_TYPE))), "event type");
     check_schema_version(DatumGetInt32(event_value(slot, SCHEMA_VERSION)));
@@ -144,6 +186,7 @@ void EventWriter::check_kept(int64 version, int64 position) {
 }
 
 void EventWriter::finish() {
+    insert();
     AfterTriggerEndQuery(estate);
     ExecCloseIndices(target);
     ExecResetTupleTable(estate->es_tupleTable, false);
@@ -155,7 +198,7 @@ void EventWriter::finish() {
 
 void write_events(Relation events, const Append& append) {
     const MemoryContext caller = CurrentMemoryContext;
-    EventWriter writer(events, append.common_metadata);
+    EventWriter writer(events, append);
     for (const StreamWrite& write : append.writes) {
         MemoryContextSwitchTo(caller);
         writer.stream_id = PointerGetDatum(make_text(write.stream_id));

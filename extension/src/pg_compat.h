@@ -137,6 +137,16 @@ inline bool owns_relation(Oid relation, Oid role) {
 #endif
 }
 
+// The constraints to be checked at the end of the statement or transaction come back.
+inline List* insert_into_indexes(ResultRelInfo* target, TupleTableSlot* row, EState* estate) {
+    if (target->ri_NumIndices == 0) return NIL;
+#if PG_VERSION_NUM >= 160000
+    return ExecInsertIndexTuples(target, row, estate, false, false, nullptr, NIL, false);
+#else
+    return ExecInsertIndexTuples(target, row, estate, false, false, nullptr, NIL);
+#endif
+}
+
 // Makes the relation the executor state's only range-table entry: constraint errors look it up there.
 inline void init_range_table(EState* estate, Relation relation) {
     RangeTblEntry* entry = makeNode(RangeTblEntry);

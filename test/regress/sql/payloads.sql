@@ -73,6 +73,18 @@ SELECT last_version FROM es_append_events('many', (
     SELECT jsonb_agg(jsonb_build_object('type', 'T', 'data', repeat(md5(n::text), 32)) ORDER BY n)
     FROM generate_series(1, 1000) AS n));
 SELECT count(*), bool_and(data #>> '{}' = repeat(md5(version::text), 32)) AS same FROM es_read_stream('many');
+-- Events of all sizes in one call, to several streams: from 2 bytes to 200 kB that do not compress.
+CREATE FUNCTION pg_temp.body(n bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(md5((n * 10000 + m)::text), '') FROM generate_series(1, 6250 >> (n % 16)::integer) AS m
+$$;
+SELECT count(*), sum(last_version) FROM es_append_streams((
+    SELECT jsonb_agg(write) FROM (
+        SELECT jsonb_build_object('stream', 'mixed-' || s, 'events', jsonb_agg(
+                   jsonb_build_object('type', 'T', 'data', coalesce(pg_temp.body(n), '')) ORDER BY n)) AS write
+        FROM generate_series(1, 3) AS s, generate_series(1, 150) AS n GROUP BY s) AS _));
+SELECT stream_id, count(*), bool_and(data #>> '{}' = coalesce(pg_temp.body(version), '')) AS same,
+       max(position) - min(position) AS distance
+FROM es_read_after(0, 1000, 'mixed') GROUP BY stream_id ORDER BY stream_id;
 -- A document of 50 MB.
 SELECT last_version FROM es_append('big', 'T', jsonb_build_object('body', repeat('0123456789', 5000000)));
 SELECT length(data ->> 'body'), data ->> 'body' = repeat('0123456789', 5000000) AS same FROM es_read_stream('big');

@@ -23,6 +23,10 @@ BEGIN
         WHEN 'Position' THEN NEW.position := NEW.position + 1;
         WHEN 'Stream' THEN NEW.stream_id := 'other-1';
         WHEN 'Category' THEN NEW.category := 'other';
+        WHEN 'Absent' THEN NEW.category := NULL;
+        WHEN 'Count' THEN
+            NEW.metadata := jsonb_build_object('before', (SELECT count(*) FROM es_events
+                                                          WHERE stream_id = NEW.stream_id));
         WHEN 'Type' THEN NEW.event_type := '';
         WHEN 'Schema' THEN NEW.schema_version := -5;
         WHEN 'Metadata' THEN NEW.metadata := '3';
@@ -55,6 +59,9 @@ SELECT last_version FROM es_append_events('order-1', '[{"type": "Paid"}, {"type"
 -- A BEFORE trigger enriches metadata; what the caller gave stays.
 SELECT last_version FROM es_append('order-1', 'Enrich', '{}', '{"user": "anna"}');
 SELECT metadata FROM es_read_stream('order-1', 4);
+-- A BEFORE trigger sees the events that come before its own, those of the same call too.
+SELECT last_version FROM es_append_events('order-9', '[{"type": "Count"}, {"type": "Count"}, {"type": "Count"}]');
+SELECT version, metadata FROM es_read_stream('order-9');
 -- Either trigger vetoes an append with its own error, and takes the other events of the call with it.
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Veto')$$);
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'LateVeto')$$);
@@ -73,6 +80,7 @@ SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Version')$$);
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Position')$$);
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Stream')$$);
 SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Category')$$);
+SELECT pg_temp.attempt($$SELECT es_append('order-1', 'Absent')$$);
 -- After all those refusals the stream goes on without a hole.
 SELECT last_version FROM es_append('order-1', 'Closed', expected_version => 4);
 -- The AFTER trigger has seen every event once, in order, and nothing of what was refused.
