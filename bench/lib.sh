@@ -71,26 +71,50 @@ pgbench_with() {
 # appended SYSTEM: the last position that it has handed out.
 appended() { sql -f "$systems/$1/appended.sql"; }
 
-# append_rate SYSTEM CLIENTS COMMAND ...: events a second that come into the log while the command appends with so many
-# clients, by the server's clock. It begins when the clients are warm: sessions first fill their caches and compile
-# functions, which those of a pool have behind them.
+# The clients of all systems that are compared are there from the first round to the last, and stopped while it is not
+# their turn: turns can be short then, and whatever else keeps the machine busy meets all alike. The server carries out
+# what a stopped client has sent.
+declare -A clients_of
+
+# start_clients NAME SYSTEM COUNT COMMAND ...: so many clients, stopped once they are warm: sessions first fill their
+# caches and compile functions, which those of a pool have behind them.
+start_clients() {
+  local before
+  before=$(appended "$2")
+  "${@:4}" >"$work/$1.log" 2>&1 &
+  clients_of[$1]=$!
+  while [ "$(appended "$2")" = "$before" ]; do
+    check_clients "$1"
+    sleep 0.02
+  done
+  sleep "$(awk -v count="$3" 'BEGIN { print 0.3 + 0.7 * count / 64 }')"
+  kill -STOP "${clients_of[$1]}"
+}
+
+check_clients() { kill -0 "${clients_of[$1]}" 2>/dev/null || { cat "$work/$1.log" >&2; die "$1: no clients"; }; }
+
+# append_rate NAME SYSTEM: events a second that come into the log while it is these clients' turn, by the server's clock.
 append_rate() {
-  local count clients rate before
-  count=$(sed 's/;$//' "$systems/$1/appended.sql")
-  before=$(sql -c "$count")
-  "${@:3}" >"$work/clients.log" 2>&1 &
-  clients=$!
-  while [ "$(sql -c "$count")" = "$before" ] && kill -0 $clients 2>/dev/null; do sleep 0.02; done
-  rate=$(sql -v warm="0.3 + 0.7 * $2 / 64" -v seconds="$seconds" -v count="($count)" <<'SQL'
-SELECT pg_sleep(:warm) AS slept \gset
+  local rate
+  kill -CONT "${clients_of[$1]}"
+  rate=$(sql -v seconds="$seconds" -v count="($(sed 's/;$//' "$systems/$2/appended.sql"))" <<'SQL'
+SELECT pg_sleep(0.1) AS slept \gset
 SELECT :count AS before, clock_timestamp() AS since \gset
 SELECT pg_sleep(:seconds) AS slept \gset
 SELECT (:count - :before) / extract(epoch FROM clock_timestamp() - :'since');
 SQL
   )
-  kill $clients 2>/dev/null || { cat "$work/clients.log" >&2; die "$PGDATABASE: the clients have stopped"; }
-  wait $clients 2>/dev/null || true
+  kill -STOP "${clients_of[$1]}"
+  check_clients "$1"
   echo "$rate"
+}
+
+end_clients() {
+  [ ${#clients_of[@]} -gt 0 ] || return 0
+  kill "${clients_of[@]}"
+  kill -CONT "${clients_of[@]}"
+  wait "${clients_of[@]}" 2>/dev/null || true
+  clients_of=()
 }
 
 # read_rate SYSTEM WORKLOAD FILE: reads a second, by one client.

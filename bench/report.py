@@ -58,12 +58,13 @@ def number(value):
 
 
 def cell(base, *key):
-    """Median, half of the spread in per cent, and the ratio to the base's median."""
+    """Median, half of the distance between the quartiles in per cent, and the ratio to the base's median."""
     found = values(*key)
     if not found:
         return '–'
     middle = statistics.median(found)
-    spread = (max(found) - min(found)) / 2 / middle * 100 if middle else 0
+    low, _, high = statistics.quantiles(found, method='inclusive') if len(found) > 1 else found * 3
+    spread = (high - low) / 2 / middle * 100 if middle else 0
     ratio = f' **{middle / base:.2f}**' if base else ''
     return f'{number(middle)} ±{spread:.0f} %{ratio}'
 
@@ -291,8 +292,8 @@ def plot(name, title, x_title, y_title, lines):
 def main():
     date = re.match(r'[\d-]+\d', report.stem).group()
     out.append(f'# Measured on {date}\n')
-    out.append('In each cell: the median of the rounds, half of the distance between the least and the most, and in '
-               'bold the ratio to the bare INSERT or SELECT. [How it is measured](../../docs/performance.md).\n')
+    out.append('In each cell: the median of the turns, half of the distance between the quartiles, and in bold'
+               ' the ratio to the bare INSERT or SELECT. [How it is measured](../../docs/performance.md).\n')
     facts = [line.split('\t', 1) for line in (work / 'facts.tsv').read_text().splitlines()]
     table(['', ''], facts)
     targets()

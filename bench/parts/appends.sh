@@ -3,23 +3,32 @@
 
 # appends WORKLOAD SYNC CLIENTS ...
 appends() {
-  local workload=$1 sync=$2 clients events=1 file=append participants=("${all[@]}")
+  local workload=$1 sync=$2 clients participant events=1 file=append participants=("${all[@]}")
   case $workload in
     w3_*) events=${workload#w3_} file=append_many ;;
     w5) events=3 file=append_three ;;
   esac
-  one() {
+  start() {
     local system=${1%-driver} program
     export PGDATABASE=$system-work PGOPTIONS="-c synchronous_commit=$sync"
-    # However long they would go on, they are stopped when they have been measured.
-    program=(pgbench_with "${workload%_*}" "$systems/$system/$file.sql" "$events" -T 60 -c "$clients"
+    # However long they would go on, they are ended when they have been measured.
+    program=(pgbench_with "${workload%_*}" "$systems/$system/$file.sql" "$events" -T 3600 -c "$clients"
       -j $((clients < 2 ? 1 : 2)))
-    [ "$1" = "$system" ] || program=(node "$PACKAGES/driver.mjs" "$workload" "$clients" 60 "$DATA" "$METADATA")
-    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$system" "$clients" "${program[@]}")"
+    [ "$1" = "$system" ] || program=(node "$PACKAGES/driver.mjs" "$workload" "$clients" 3600 "$DATA" "$METADATA")
+    start_clients "$1" "$system" "$clients" "${program[@]}"
     unset PGOPTIONS
   }
+  one() {
+    local system=${1%-driver}
+    export PGDATABASE=$system-work
+    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$1" "$system")"
+  }
   [ -n "$short" ] || [ "$workload" = w5 ] || participants+=(emmett-driver)
-  for clients in "${@:3}"; do in_turn one "${participants[@]}"; done
+  for clients in "${@:3}"; do
+    for participant in "${participants[@]}"; do start "$participant"; done
+    in_turn "$turns" one "${participants[@]}"
+    end_clients
+  done
 }
 
 measure_appends() {
@@ -46,5 +55,5 @@ measure_appends() {
     sample cpu off 1 "$1" "$microseconds"
     sample wal off 1 "$1" "$bytes"
   }
-  in_turn one "${all[@]}"
+  in_turn "$rounds" one "${all[@]}"
 }

@@ -33,5 +33,5 @@ measure_following() {
     [ ! -e "$systems/$1/wait.sql" ] || waiting="wait"
     sample r7 - - "$1" "$(follow "$1" "$waiting" latency "${pause[$1]}" $events)"
   }
-  in_turn one "${stores[@]}"
+  in_turn "$rounds" one "${stores[@]}"
 }

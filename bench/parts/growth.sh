@@ -3,20 +3,18 @@
 
 # The cost of an append and of a page in a log of so many thousand events, and in one of 100,000 at the same time.
 measure_growth() {
-  local system size streams upto name workload loaded=100000
-  one() {
-    for name in small grown; do
-      export PGDATABASE=$name PGOPTIONS='-c synchronous_commit=off'
-      for workload in w1 w2; do
-        sample growth_$workload $name "$size" "$1" \
-          "$(append_rate "$1" 1 pgbench_with $workload "$systems/$1/append.sql" 1 -T 60)"
-      done
-      loaded=100000
-      [ $name = small ] || loaded=$((size * 1000))
-      sample growth_r2 $name "$size" "$1" "$(read_rate "$1" r2 read_log)"
-      unset PGOPTIONS
-    done
+  local system size streams upto name workload
+  append() {
+    export PGDATABASE=$1
+    sample "growth_$workload" "$1" "$size" "$system" "$(append_rate "$1" "$system")"
   }
+  page() {
+    local loaded=100000
+    export PGDATABASE=$1
+    [ "$1" = small ] || loaded=$((size * 1000))
+    sample growth_r2 "$1" "$size" "$system" "$(read_rate "$system" r2 read_log)"
+  }
+  export PGOPTIONS='-c synchronous_commit=off'
   for system in reference tidemark; do
     for name in small grown; do
       create_database $name
@@ -30,12 +28,21 @@ measure_growth() {
     streams=10000
     for size in $sizes; do
       upto=$((10000 + (size - 100) * 10))
-      PGOPTIONS='-c synchronous_commit=off' sql -d grown -v data="$DATA" -v metadata="$METADATA" \
+      sql -d grown -v data="$DATA" -v metadata="$METADATA" \
         <<<"CALL grow($streams, $upto - 1, :'data', :'metadata')"
       streams=$upto
       sql -d grown -c 'VACUUM ANALYZE'
-      in_turn one $system
+      for workload in w1 w2; do
+        for name in small grown; do
+          export PGDATABASE=$name
+          start_clients $name $system 1 pgbench_with $workload "$systems/$system/append.sql" 1 -T 3600
+        done
+        in_turn "$turns" append small grown
+        end_clients
+      done
+      in_turn "$rounds" page small grown
     done
     for name in small grown; do sql -d postgres -c "DROP DATABASE $name WITH (FORCE)"; done
   done
+  unset PGOPTIONS
 }

@@ -16,6 +16,6 @@ measure_reads() {
     participants=()
     for system in "${all[@]}"; do [ ! -e "$systems/$system/$file.sql" ] || participants+=("$system"); done
     [ $workload != r1 ] || [ -n "$short" ] || participants+=(emmett-driver)
-    in_turn one "${participants[@]}"
+    in_turn "$rounds" one "${participants[@]}"
   done
 }

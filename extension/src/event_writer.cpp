@@ -160,10 +160,13 @@ void EventWriter::write(const NewEvent& event, int64 version, int64 position) {
 void EventWriter::insert() {
     if (row_count == 0) return;
     Relation relation = target->ri_RelationDesc;
+    // What that leaves in memory goes with the rows' own.
+    const MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
     if (row_count == 1)
         simple_table_tuple_insert(relation, rows[0]);
     else
         table_multi_insert(relation, rows, row_count, GetCurrentCommandId(true), 0, nullptr);
+    MemoryContextSwitchTo(caller);
     for (int i = 0; i < row_count; i++) {
         List* to_recheck = compat::insert_into_indexes(target, rows[i], estate);
         ExecARInsertTriggers(estate, target, rows[i], to_recheck, nullptr);
