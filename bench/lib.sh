@@ -93,7 +93,7 @@ start_clients() {
 
 check_clients() { kill -0 "${clients_of[$1]}" 2>/dev/null || { cat "$work/$1.log" >&2; die "$1: no clients"; }; }
 
-# append_rate NAME SYSTEM: events a second that come into the log while it is these clients' turn, by the server's clock.
+# append_rate NAME SYSTEM: events a second that come into the log in one turn of these clients, by the server's clock.
 append_rate() {
   local rate
   kill -CONT "${clients_of[$1]}"

@@ -178,7 +178,8 @@ void EventWriter::insert() {
 }
 
 void EventWriter::check_kept(TupleTableSlot* slot, int64 version, int64 position) {
-    if (DatumGetInt64(event_value(slot, POSITION)) != position || DatumGetInt64(event_value(slot, VERSION)) != version ||
+    if (DatumGetInt64(event_value(slot, POSITION)) != position ||
+        DatumGetInt64(event_value(slot, VERSION)) != version ||
         view(DatumGetTextPP(event_value(slot, STREAM_ID))) != view(DatumGetTextPP(stream_id)) ||
         view(DatumGetTextPP(event_value(slot, CATEGORY))) != view(DatumGetTextPP(category)))
         throw displaced("The trigger changed the event's position, stream, version or category.");
