@@ -44,11 +44,10 @@ int set_latches(const LOCKTAG& tag, LOCKMODE mode, int most = INT_MAX) {
     return count;
 }
 
+// Asked by every commit: unlike GetLockConflicts(), it does not clear a list with room for each possible connection.
 bool has_members(WaitGroup group) {
-    int count;
     const LOCKTAG tag = members(group);
-    pfree(GetLockConflicts(&tag, ExclusiveLock, &count));
-    return count > 0;
+    return LockWaiterCount(&tag) > 0;
 }
 
 // When this session's group may be woken again; what is committed until then is seen then. So that commits which bring

@@ -1,1 +1,1 @@
-SELECT * FROM es_append(@stream@, 'OrderPlaced', :data::jsonb, :metadata::jsonb);
+SELECT (es_append(@stream@, 'OrderPlaced', :data::jsonb, :metadata::jsonb)).last_version;

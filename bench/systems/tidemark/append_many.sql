@@ -1,1 +1,1 @@
-SELECT * FROM es_append_events(@stream@, :events::jsonb);
+SELECT (es_append_events(@stream@, :events::jsonb)).last_version;
