@@ -111,8 +111,8 @@ SQL
 
 end_clients() {
   [ ${#clients_of[@]} -gt 0 ] || return 0
-  kill "${clients_of[@]}"
-  kill -CONT "${clients_of[@]}"
+  kill "${clients_of[@]}" 2>/dev/null || true
+  kill -CONT "${clients_of[@]}" 2>/dev/null || true
   wait "${clients_of[@]}" 2>/dev/null || true
   clients_of=()
 }

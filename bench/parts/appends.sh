@@ -3,14 +3,14 @@
 
 # appends WORKLOAD SYNC CLIENTS ...
 appends() {
-  local workload=$1 sync=$2 clients participant events=1 file=append participants=("${all[@]}")
+  local workload=$1 sync=$2 clients participant events=1 file=append participants=("${appending[@]}")
   case $workload in
     w3_*) events=${workload#w3_} file=append_many ;;
-    w5) events=3 file=append_three ;;
+    w5) events=3 file=append_three participants=("${all[@]}") ;;
   esac
   start() {
     local system=${1%-driver} program
-    export PGDATABASE=$system-work PGOPTIONS="-c synchronous_commit=$sync"
+    export PGDATABASE=$1-work PGOPTIONS="-c synchronous_commit=$sync"
     # However long they would go on, they are ended when they have been measured.
     program=(pgbench_with "${workload%_*}" "$systems/$system/$file.sql" "$events" -T 3600 -c "$clients"
       -j $((clients < 2 ? 1 : 2)))
@@ -19,11 +19,9 @@ appends() {
     unset PGOPTIONS
   }
   one() {
-    local system=${1%-driver}
-    export PGDATABASE=$system-work
-    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$1" "$system")"
+    export PGDATABASE=$1-work
+    sample "$workload" "$sync" "$clients" "$1" "$(append_rate "$1" "${1%-driver}")"
   }
-  [ -n "$short" ] || [ "$workload" = w5 ] || participants+=(emmett-driver)
   for clients in "${@:3}"; do
     for participant in "${participants[@]}"; do start "$participant"; done
     in_turn "$turns" one "${participants[@]}"
@@ -40,7 +38,7 @@ measure_appends() {
     for workload in w2 w4; do appends $workload off 8; done
     appends w3_100 off 1
   else
-    for workload in w1 w2 w3_10 w3_100 w4 w5; do
+    for workload in $workloads; do
       for sync in on off; do
         # shellcheck disable=SC2086
         appends $workload $sync $client_counts
