@@ -32,6 +32,15 @@ measure_growth() {
         <<<"CALL grow($streams, $upto - 1, :'data', :'metadata')"
       streams=$upto
       sql -d grown -c 'VACUUM ANALYZE'
+      # Until here the disk is busy with what was loaded, and pages that appends need are not in memory.
+      sync
+      for name in small grown; do
+        export PGDATABASE=$name
+        for workload in w1 w2; do
+          (pgbench_with $workload "$systems/$system/append.sql" 1 -T 3 -c 4 >"$work/clients.log" 2>&1) ||
+            { cat "$work/clients.log" >&2; die "$system cannot append"; }
+        done
+      done
       for workload in w1 w2; do
         for name in small grown; do
           export PGDATABASE=$name
