@@ -23,6 +23,13 @@ namespace {
 constexpr int MOST_ROWS = 100;
 constexpr Size ENOUGH_BYTES = 65536;
 
+// A trigger may enrich an event or raise an error. An event that silently vanished, or went elsewhere, would leave a
+// hole in its stream that the caller was told is filled.
+sql_error displaced(const char* detail) {
+    return {ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", detail,
+            "Let the trigger raise an error to refuse the append."};
+}
+
 // One INSERT's worth of executor state, for as many rows as the call has. Everything it allocates goes with the state.
 class EventWriter {
   public:
@@ -37,6 +44,7 @@ class EventWriter {
     void find_defaults();
     void evaluate_defaults(TupleTableSlot* slot);
     void check_kept(TupleTableSlot* slot, int64 version, int64 position);
+    void check_constraints(TupleTableSlot* slot);
     void insert();
 
     EState* const estate;
@@ -62,17 +70,9 @@ EventWriter::EventWriter(Relation relation, const Append& append)
     compat::init_range_table(estate, relation);
     InitResultRelInfo(target, relation, 1, nullptr, 0);
     has_before_triggers = target->ri_TrigDesc != nullptr && target->ri_TrigDesc->trig_insert_before_row;
-    estate->es_output_cid = GetCurrentCommandId(true);
     ExecOpenIndices(target, false);
     AfterTriggerBeginQuery();
     if (RelationGetDescr(relation)->natts > METADATA) find_defaults();
-}
-
-// A trigger may enrich an event or raise an error. An event that silently vanished, or went elsewhere, would leave a
-// hole in its stream that the caller was told is filled.
-sql_error displaced(const char* detail) {
-    return {ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION, "a trigger on es_events displaced an event", detail,
-            "Let the trigger raise an error to refuse the append."};
 }
 
 // A domain may refuse null. Null where the column's type is none.
@@ -146,15 +146,21 @@ void EventWriter::write(const NewEvent& event, int64 version, int64 position) {
     MemoryContextSwitchTo(estate->es_query_cxt);
     if (has_before_triggers && !ExecBRInsertTriggers(estate, target, slot))
         throw displaced("The trigger returned null, which would leave a hole in the stream.");
-    const TupleConstr* constraints = RelationGetDescr(target->ri_RelationDesc)->constr;
-    if (constraints != nullptr) {
-        if (constraints->has_generated_stored) ExecComputeStoredGenerated(target, estate, slot, CMD_INSERT);
-        ExecConstraints(target, slot, estate);
-    }
+    check_constraints(slot);
     if (has_before_triggers) check_kept(slot, version, position);
     row_count++;
     // A trigger may look for the events that come before its own.
     if (has_before_triggers || row_count == MOST_ROWS || bytes >= ENOUGH_BYTES) insert();
+}
+
+void EventWriter::check_constraints(TupleTableSlot* slot) {
+    Relation relation = target->ri_RelationDesc;
+    const TupleConstr* constraints = RelationGetDescr(relation)->constr;
+    if (constraints != nullptr) {
+        if (constraints->has_generated_stored) ExecComputeStoredGenerated(target, estate, slot, CMD_INSERT);
+        ExecConstraints(target, slot, estate);
+    }
+    if (relation->rd_rel->relispartition) ExecPartitionCheck(target, slot, estate, true);
 }
 
 void EventWriter::insert() {

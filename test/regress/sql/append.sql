@@ -86,3 +86,8 @@ SELECT count(*), min(version), max(version), max(position) - min(position) AS di
 FROM es_read_stream('rapid') WHERE event_type = 'Tick';
 SELECT last_version FROM es_append('rapid', 'Tick', expected_version => 1000);
 SELECT * FROM es_verify();
+
+-- One column of the result may be asked for without FROM; for all of them the function is called once each.
+SELECT (es_append('column-1', 'One')).last_version;
+SELECT (es_append('column-1', 'Many')).*;
+SELECT es_stream_version('column-1');

@@ -95,6 +95,15 @@ SELECT pg_temp.attempt($$SELECT es_append('seat-1', 'Taken', '{"seat": 1}')$$);
 SELECT pg_temp.attempt($$SELECT es_append_events('seat-2', '[{"type": "Taken", "data": {"seat": 2}},
                                                             {"type": "Taken", "data": {"seat": 1}}]')$$);
 
+-- The bounds of a partition, where es_events has been made one.
+CREATE TABLE shop.all_events (LIKE es_events INCLUDING GENERATED) PARTITION BY LIST (category);
+ALTER TABLE shop.all_events ATTACH PARTITION es_events FOR VALUES IN ('note', 'order', 'seat', 'user');
+SELECT pg_temp.attempt($$SELECT es_append('user-4', 'Registered')$$),
+       pg_temp.attempt($$SELECT es_append('stock-1', 'Counted')$$),
+       pg_temp.attempt($$SELECT es_append_streams('[{"stream": "user-4", "events": [{"type": "Left"}]},
+                                                    {"stream": "stock-1", "events": [{"type": "Counted"}]}]')$$);
+ALTER TABLE shop.all_events DETACH PARTITION es_events;
+
 SELECT stream_id, version FROM es_streams ORDER BY stream_id;
 SELECT * FROM es_verify();
 SET client_min_messages = warning;
