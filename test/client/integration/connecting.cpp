@@ -11,7 +11,7 @@
 #include "../support/pooler.hpp"
 #include "../support/proxy.hpp"
 #include "../support/silent_server.hpp"
-#include "../support/sockets.hpp"
+#include "../support/folder.hpp"
 
 using namespace std::chrono_literals;
 using namespace tidemark;
@@ -42,13 +42,12 @@ TEST_CASE("The server is named by keywords, by a URI or by a service") {
     CHECK(names_it("host=" + folder + " port=" + port + " user=" + user + " dbname=" + database.name()));
     CHECK(names_it("postgresql:///" + database.name() + "?host=" + folder + "&port=" + port + "&user=" + user));
 
-    const auto services = new_folder();
+    const Folder services;
     std::ofstream(services / "services") << "[tidemark_test]\nhost=" << folder << "\nport=" << port << "\nuser=" << user
                                          << "\ndbname=" << database.name() << "\n";
     ::setenv("PGSERVICEFILE", (services / "services").c_str(), 1);
     CHECK(names_it("service=tidemark_test"));
     ::unsetenv("PGSERVICEFILE");
-    std::filesystem::remove_all(services);
 }
 
 TEST_CASE("What a connection cannot reach it names, as connection_lost with SQLSTATE 08001") {

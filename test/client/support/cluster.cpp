@@ -5,11 +5,10 @@
 #include <stdexcept>
 
 #include "expect.hpp"
-#include "sockets.hpp"
 
 namespace tidemark::test {
 
-Cluster::Cluster() : path_(new_folder()) {
+Cluster::Cluster() : Cluster(Empty()) {
     run("initdb", "-U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync");
     configure();
     start();
@@ -17,7 +16,7 @@ Cluster::Cluster() : path_(new_folder()) {
     connect().execute("CREATE EXTENSION tidemark");
 }
 
-Cluster::Cluster(Standby, const Cluster& primary) : path_(new_folder()) {
+Cluster::Cluster(Standby, const Cluster& primary) : Cluster(Empty()) {
     run("pg_basebackup", "-h " + primary.folder_ + " -U postgres -c fast -R --no-sync");
     configure();
     start();
@@ -28,13 +27,12 @@ Cluster::~Cluster() {
         crash();
     } catch (const std::exception&) {  // stopped already
     }
-    std::filesystem::remove_all(path_);
 }
 
 void Cluster::start() { control("-w -l " + folder_ + "/log start"); }
 
 void Cluster::configure() {
-    std::ofstream(path_ / "data/postgresql.conf", std::ios::app)
+    std::ofstream(files_ / "data/postgresql.conf", std::ios::app)
         << "listen_addresses = ''\nunix_socket_directories = '" << folder_ << "'\nfsync = off\n";
 }
 

@@ -1,10 +1,11 @@
 // A PostgreSQL cluster of a test's own, which it may stop, crash, and give a standby.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include <tidemark/tidemark.hpp>
+
+#include "folder.hpp"
 
 namespace tidemark::test {
 
@@ -32,12 +33,15 @@ class Cluster {
     Cluster(Standby, const Cluster& primary);
 
   private:
+    struct Empty {};
+    explicit Cluster(Empty) {}  // so that a server is stopped where the rest of the construction fails
+
     void configure();
     void control(const std::string& what) { run("pg_ctl", what); }
     void run(const std::string& program, const std::string& arguments);
 
-    const std::filesystem::path path_;
-    const std::string folder_ = path_.string();
+    const Folder files_;
+    const std::string folder_ = files_.string();
 };
 
 // Follows its primary.

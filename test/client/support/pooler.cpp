@@ -7,11 +7,10 @@
 #include <fstream>
 
 #include "expect.hpp"
-#include "sockets.hpp"
 
 namespace tidemark::test {
 
-Pooler::Pooler(const Database& database, int sessions) : folder_(new_folder()) {
+Pooler::Pooler(const Database& database, int sessions) : Pooler() {
     const auto user = database.connect().execute("SELECT current_user").get<std::string>(0, 0);
     std::ofstream(folder_ / "users") << '"' << user << "\" \"\"\n";
     std::ofstream(folder_ / "pgbouncer.ini")
@@ -42,9 +41,9 @@ Pooler::Pooler(const Database& database, int sessions) : folder_(new_folder()) {
 }
 
 Pooler::~Pooler() {
+    if (process_ <= 0) return;
     ::kill(process_, SIGKILL);
     ::waitpid(process_, nullptr, 0);
-    std::filesystem::remove_all(folder_);
 }
 
 std::string Pooler::conninfo() const { return "host=" + folder_.string() + " port=5432 user=postgres dbname=log"; }

@@ -3,10 +3,10 @@
 
 #include <sys/types.h>
 
-#include <filesystem>
 #include <string>
 
 #include "database.hpp"
+#include "folder.hpp"
 
 namespace tidemark::test {
 
@@ -21,7 +21,9 @@ class Pooler {
     std::string conninfo() const;
 
   private:
-    const std::filesystem::path folder_;
+    Pooler() = default;
+
+    const Folder folder_;
     pid_t process_ = -1;
 };
 

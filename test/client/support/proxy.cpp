@@ -39,8 +39,7 @@ struct Proxy::Stream {
 };
 
 Proxy::Proxy(const std::string& server_folder, int server_port)
-    : folder_(new_folder()),
-      server_path_(server_folder + "/.s.PGSQL." + std::to_string(server_port)),
+    : server_path_(server_folder + "/.s.PGSQL." + std::to_string(server_port)),
       listener_(listen_in(folder_)),
       acceptor_([this] { accept_all(); }) {}
 
@@ -49,7 +48,6 @@ Proxy::~Proxy() {
     acceptor_.join();
     for (auto& line : lines_) line.join();
     ::close(listener_);
-    std::filesystem::remove_all(folder_);
 }
 
 std::string Proxy::conninfo() const { return "host=" + folder_.string() + " port=5432"; }

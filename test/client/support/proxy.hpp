@@ -5,12 +5,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "folder.hpp"
 
 namespace tidemark::test {
 
@@ -54,7 +55,7 @@ class Proxy {
     bool rests() const;
     bool pass(Stream& from, int to, Side side);
 
-    const std::filesystem::path folder_;
+    const Folder folder_;
     const std::string server_path_;
     const int listener_;
     std::atomic<bool> stopping_{false};

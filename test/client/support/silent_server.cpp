@@ -9,17 +9,13 @@
 namespace tidemark::test {
 
 SilentServer::SilentServer(std::string answer)
-    : answer_(std::move(answer)),
-      folder_(new_folder()),
-      listener_(listen_in(folder_)),
-      acceptor_([this] { accept_all(); }) {}
+    : answer_(std::move(answer)), listener_(listen_in(folder_)), acceptor_([this] { accept_all(); }) {}
 
 SilentServer::~SilentServer() {
     stopping_ = true;
     acceptor_.join();
     for (const int client : clients_) ::close(client);
     ::close(listener_);
-    std::filesystem::remove_all(folder_);
 }
 
 std::string SilentServer::conninfo() const { return "host=" + folder_.string() + " port=5432"; }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <atomic>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "folder.hpp"
 
 namespace tidemark::test {
 
@@ -23,7 +24,7 @@ class SilentServer {
     void accept_all();
 
     const std::string answer_;
-    const std::filesystem::path folder_;
+    const Folder folder_;
     int listener_ = -1;
     std::vector<int> clients_;
     std::atomic<bool> stopping_{false};

@@ -5,11 +5,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <stdexcept>
 #include <string>
+
+#include "folder.hpp"
 
 namespace tidemark::test {
 
@@ -21,14 +21,8 @@ inline sockaddr_un address_of(const std::string& path) {
     return address;
 }
 
-inline std::filesystem::path new_folder() {
-    std::string name = std::filesystem::temp_directory_path() / "socket.XXXXXX";
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no folder for a socket");
-    return name;
-}
-
 // A socket that listens as a server on the port 5432 would.
-inline int listen_in(const std::filesystem::path& folder) {
+inline int listen_in(const Folder& folder) {
     const auto address = address_of(folder / ".s.PGSQL.5432");
     const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
