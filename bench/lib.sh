@@ -117,6 +117,12 @@ end_clients() {
   clients_of=()
 }
 
+# warm DATABASE SYSTEM WORKLOAD SECONDS: appends until what the workload needs is in memory.
+warm() {
+  (PGDATABASE=$1 pgbench_with "$3" "$systems/$2/append.sql" 1 -T "$4" -c 4 >"$work/clients.log" 2>&1) ||
+    { cat "$work/clients.log" >&2; die "$2 cannot append"; }
+}
+
 # read_rate SYSTEM WORKLOAD FILE: reads a second, by one client.
 read_rate() {
   local said

@@ -28,18 +28,13 @@ measure_growth() {
     streams=10000
     for size in $sizes; do
       upto=$((10000 + (size - 100) * 10))
-      sql -d grown -v data="$DATA" -v metadata="$METADATA" \
-        <<<"CALL grow($streams, $upto - 1, :'data', :'metadata')"
+      sql -d grown -v data="$DATA" -v metadata="$METADATA" <<<"CALL grow($streams, $upto - 1, :'data', :'metadata')"
       streams=$upto
       sql -d grown -c 'VACUUM ANALYZE'
       # Until here the disk is busy with what was loaded, and pages that appends need are not in memory.
       sync
       for name in small grown; do
-        export PGDATABASE=$name
-        for workload in w1 w2; do
-          (pgbench_with $workload "$systems/$system/append.sql" 1 -T 3 -c 4 >"$work/clients.log" 2>&1) ||
-            { cat "$work/clients.log" >&2; die "$system cannot append"; }
-        done
+        for workload in w1 w2; do warm $name $system $workload 3; done
       done
       for workload in w1 w2; do
         for name in small grown; do
