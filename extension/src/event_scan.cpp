@@ -53,8 +53,24 @@ ScanKeyData integer_key(AttrNumber column, int32 value) {
     return make_key(column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(value));
 }
 
+namespace {
+
+// A reader of pages would else get the memory of each from the kernel anew, a page fault for every 4 kB: the C library
+// gives back what lies free at the end of the heap. How much it lets lie there follows the largest block that was ever
+// freed (glibc; twice its size), so one is freed that is as large as a page in memory may be by default. It is never
+// touched.
+void keep_memory_between_pages() {
+    static bool done = false;
+    if (done) return;
+    pfree(palloc(4 * 1024 * 1024));
+    done = true;
+}
+
+}  // namespace
+
 EventSink::EventSink(FunctionCallInfo fcinfo, Relation events, int columns)
     : upcasting(log_tables(fcinfo), events), upcasts(upcast_when_read) {
+    keep_memory_between_pages();
     // As the statement was planned: it may have waited for the table while columns were added or dropped.
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     const auto result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);

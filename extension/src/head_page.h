@@ -54,7 +54,6 @@ void add_overflow_row(Relation head);
 // A pinned and locked page of es_log_head.
 class LockedPage {
   public:
-    explicit LockedPage(Buffer locked) : buffer(locked) {}
     LockedPage(Relation head, BlockNumber block, int mode) : buffer(ReadBuffer(head, block)) {
         LockBuffer(buffer, mode);
     }

@@ -5,10 +5,6 @@
 
 #include <algorithm>
 
-extern "C" {
-#include "storage/s_lock.h"
-}
-
 namespace tidemark {
 
 namespace {
@@ -104,23 +100,10 @@ bool register_entry(Relation head, HeadChange& change, HeadRow* row, const InFli
     return *overflow != InvalidBuffer;
 }
 
-// Those who append hold the page for about a microsecond: to go to sleep for it, as LockBuffer() does, takes longer.
-// All else that changes the head is seldom, and does not mind.
-LockedPage lock_head(Relation head) {
-    constexpr int TRIES = 200;
-    const Buffer buffer = ReadBuffer(head, 0);
-    for (int i = 0; i < TRIES; i++) {
-        if (ConditionalLockBuffer(buffer)) return LockedPage(buffer);
-        SPIN_DELAY();
-    }
-    LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-    return LockedPage(buffer);
-}
-
 // Hands out count positions, with an entry from the position `from` on, or from the first one handed out where that is
 // 0. False, with nothing changed, where the entry finds no room.
 bool try_allocate(Relation head, FullTransactionId own, int64 count, int64 from, int64* first_position) {
-    const LockedPage first = lock_head(head);
+    const LockedPage first(head, 0, BUFFER_LOCK_EXCLUSIVE);
     HeadRow* current = head_row(first.page());
     if (current->last_position > MAX_POSITION - count) throw no_positions_left();
     if (!has_room(current) && current->overflow_entries > 0) drop_finished_in_overflow(head, first);
