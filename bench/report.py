@@ -207,7 +207,9 @@ def growth():
         return
     rows = []
     lines = collections.defaultdict(list)
-    for workload, title in (('w1', 'W1'), ('w2', 'W2'), ('r2', 'R2, a page')):
+    kinds = (('w1', 'W1'), ('w1_checkpoint', 'W1, after a checkpoint'), ('w2', 'W2'),
+             ('w2_checkpoint', 'W2, after a checkpoint'), ('r2', 'R2, a page'))
+    for workload, title in kinds:
         for system in ('reference', 'tidemark'):
             row = [title, NAMES[system]]
             lines[title, system].append((0.1, 1.0))
@@ -220,12 +222,13 @@ def growth():
                 lines[title, system].append((float(size) / 1000, small / grown))
             rows.append(row)
     out.append('## S1: what a growing log costs\n\nMicroseconds of an append and of a page in the grown log, to those '
-               'in one of 100,000 events in the same rounds; one client, synchronous_commit off.\n')
+               'in one of 100,000 events in the same rounds; one client, synchronous_commit off. After a checkpoint, the '
+               'first change to each page puts the whole page into the WAL.\n')
     table(['', ''] + [f'{float(size) / 1000:g} million' for size in sizes], rows)
     dashes = {'W1': '', 'W2': '6 4', 'R2, a page': '2 3'}
     plot('growth', 'Cost in a grown log, to one of 100,000 events', 'million events', 'ratio',
          [(f'{NAMES[system]}, {title}', COLOURS[system], dashes[title], points)
-          for (title, system), points in lines.items()])
+          for (title, system), points in lines.items() if title in dashes])
 
 
 # Plots ----------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ appends() {
   }
   for clients in "${@:3}"; do
     for participant in "${participants[@]}"; do start "$participant"; done
+    checkpoint
     in_turn "$turns" one "${participants[@]}"
     end_clients
   done
@@ -53,5 +54,6 @@ measure_appends() {
     sample cpu off 1 "$1" "$microseconds"
     sample wal off 1 "$1" "$bytes"
   }
+  checkpoint
   in_turn "$rounds" one "${all[@]}"
 }

@@ -33,5 +33,6 @@ measure_following() {
     [ ! -e "$systems/$1/wait.sql" ] || waiting="wait"
     sample r7 - - "$1" "$(follow "$1" "$waiting" latency "${pause[$1]}" $events)"
   }
+  checkpoint
   in_turn "$rounds" one "${stores[@]}"
 }

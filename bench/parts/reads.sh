@@ -16,6 +16,7 @@ measure_reads() {
     participants=()
     for system in "${all[@]}"; do [ ! -e "$systems/$system/$file.sql" ] || participants+=("$system"); done
     [ $workload != r1 ] || [ -n "$short" ] || participants+=(emmett-driver)
+    checkpoint
     in_turn "$rounds" one "${participants[@]}"
   done
 }
