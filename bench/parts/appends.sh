@@ -3,13 +3,12 @@
 
 # appends WORKLOAD SYNC CLIENTS ...
 appends() {
-  local workload=$1 sync=$2 clients participant events=1 file=append participants=("${appending[@]}") turns=$turns
+  local workload=$1 sync=$2 clients participant events=1 file=append participants=("${appending[@]}") count
   case $workload in
     w3_*) events=${workload#w3_} file=append_many ;;
     w5) events=3 file=append_three participants=("${all[@]}") ;;
   esac
-  # In W1 and W2 systems come close to each other, and the median of more turns tells them apart.
-  case $workload in w1 | w2) ;; *) [ -n "$short" ] || turns=$((turns / 3)) ;; esac
+  case $workload in w1 | w2) count=$turns ;; *) count=$few_turns ;; esac
   start() {
     local system=${1%-driver} program
     export PGDATABASE=$1-work PGOPTIONS="-c synchronous_commit=$sync"
@@ -27,7 +26,7 @@ appends() {
   for clients in "${@:3}"; do
     for participant in "${participants[@]}"; do start "$participant"; done
     checkpoint
-    in_turn "$turns" one "${participants[@]}"
+    in_turn "$count" one "${participants[@]}"
     end_clients
   done
 }
