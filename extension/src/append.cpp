@@ -175,8 +175,12 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 void run(const LogTables& tables, const Append& append) {
     lock(tables, append.writes);
     Relation events = table_open(tables.events, RowExclusiveLock);
+    // Storing the events locks the index so as well: a lock less to take and let go.
+    const Oid by_stream = event_indexes(events).by_stream;
+    LockRelationOid(by_stream, RowExclusiveLock);
     const LockedStreamsScope locked;
-    for (StreamWrite& write : append.writes) write.tail = find_tail(events, write.stream_id, locked.get());
+    for (StreamWrite& write : append.writes)
+        write.tail = find_tail(events, by_stream, write.stream_id, locked.get(), NoLock);
     locked.end();
     if (!is_repetition(events, append.writes)) {
         check_expectations(append.writes);

@@ -10,7 +10,9 @@ namespace tidemark {
 
 namespace {
 
-constexpr double LONGEST_LOOK = 1;  // milliseconds: the time of some ten appends
+// Milliseconds: the time of some ten appends, and of a few. A yield that takes longer says that others wait for the
+// processor, perhaps the one that holds the lock: looking on would only keep them from it.
+constexpr double LONGEST_LOOK = 1, LONGEST_YIELD = 0.2;
 
 // One of the transactions that hold a lock. None where that is on its way out: it cannot be told any more, and has
 // still to let go.
@@ -33,20 +35,26 @@ class Holder {
 
 LockAcquireResult try_acquire(const LOCKTAG& tag, LOCKMODE mode) { return LockAcquire(&tag, mode, false, true); }
 
+double milliseconds(instr_time from, instr_time to) {
+    INSTR_TIME_SUBTRACT(to, from);
+    return INSTR_TIME_GET_MILLISEC(to);
+}
+
 LockAcquireResult look_on(const LOCKTAG& tag, LOCKMODE mode) {
-    instr_time start, time;
+    instr_time start, before, now;
     INSTR_TIME_SET_CURRENT(start);
+    now = start;
     Holder holder(tag, mode);
     do {
+        before = now;
         sched_yield();
         if (holder.is_gone()) {
             const LockAcquireResult result = try_acquire(tag, mode);
             if (result != LOCKACQUIRE_NOT_AVAIL) return result;
             holder = Holder(tag, mode);
         }
-        INSTR_TIME_SET_CURRENT(time);
-        INSTR_TIME_SUBTRACT(time, start);
-    } while (INSTR_TIME_GET_MILLISEC(time) < LONGEST_LOOK);
+        INSTR_TIME_SET_CURRENT(now);
+    } while (milliseconds(start, now) < LONGEST_LOOK && milliseconds(before, now) < LONGEST_YIELD);
     return LOCKACQUIRE_NOT_AVAIL;
 }
 

@@ -14,9 +14,10 @@ extern "C" {
 namespace tidemark {
 
 IndexScan::IndexScan(Relation table, Oid index_oid, const ScanKeyData* keys, int key_count,
-                     ScanDirection scan_direction, Snapshot snapshot)
+                     ScanDirection scan_direction, Snapshot snapshot, LOCKMODE index_lock)
     : direction(scan_direction),
-      index(index_open(index_oid, AccessShareLock)),
+      lock(index_lock),
+      index(index_open(index_oid, lock)),
       slot(table_slot_create(table, nullptr)),
       scan(compat::index_begin(table, index, snapshot, key_count)) {
     index_rescan(scan, const_cast<ScanKey>(keys), key_count, nullptr, 0);
@@ -25,7 +26,7 @@ IndexScan::IndexScan(Relation table, Oid index_oid, const ScanKeyData* keys, int
 void IndexScan::end() const {
     index_endscan(scan);
     ExecDropSingleTupleTableSlot(slot);
-    index_close(index, AccessShareLock);
+    index_close(index, lock);
 }
 
 namespace {

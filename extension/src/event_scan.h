@@ -12,11 +12,13 @@ extern "C" {
 
 namespace tidemark {
 
-// A scan of one index of a table. The keys are on the index's columns, in their order.
+// A scan of one index of a table. The keys are on the index's columns, in their order. The lock is the scan's own on
+// the index: NoLock where the caller has one.
 class IndexScan {
   public:
     IndexScan(Relation table, Oid index, const ScanKeyData* keys, int key_count,
-              ScanDirection direction = ForwardScanDirection, Snapshot snapshot = GetActiveSnapshot());
+              ScanDirection direction = ForwardScanDirection, Snapshot snapshot = GetActiveSnapshot(),
+              LOCKMODE lock = AccessShareLock);
 
     // Steps to the next row; false when there is none.
     bool next() {
@@ -28,6 +30,7 @@ class IndexScan {
 
   private:
     const ScanDirection direction;
+    const LOCKMODE lock;
     const Relation index;
     TupleTableSlot* const slot;
     const IndexScanDesc scan;

@@ -2,8 +2,6 @@
 
 #include "guard.h"
 
-#include <iterator>
-
 extern "C" {
 #include "access/xloginsert.h"
 }

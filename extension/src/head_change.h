@@ -3,7 +3,9 @@
 
 #include "head_page.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 
 namespace tidemark {
 
@@ -17,10 +19,11 @@ class HeadChange {
   public:
     explicit HeadChange(Relation head) : is_logged(RelationNeedsWAL(head)) {}
 
-    // The copy of the row, to be changed. Each page takes part once.
+    // The copy of the row, to be changed: entries may go, and one may be added. Each page takes part once.
     template <typename Row>
     Row* copy(const LockedPage& page, Row* row) {
-        return static_cast<Row*>(add(page.buffer, row, sizeof(Row)));
+        const size_t entries = std::min(row->entry_count + 1, static_cast<uint32>(std::size(row->entries)));
+        return static_cast<Row*>(add(page.buffer, row, offsetof(Row, entries) + entries * sizeof(InFlight)));
     }
 
     // Returns where the WAL record ends.

@@ -2,7 +2,7 @@
 //
 // Row 1, on block 0, is the head: the last position handed out, and an entry for each transaction that has been given
 // positions and may still be running. Block n holds the n-th overflow row, for the entries that do not fit the head.
-// The head is small on purpose: each change copies and compares all of its row.
+// The head is small on purpose: each change copies and compares what its row holds.
 //
 // The rows have a fixed width, are stored plain and frozen when created, so VACUUM has nothing to do on them, and a
 // rewrite of the table (VACUUM FULL) keeps one row a page in the same order: no two rows of the overflow's size, nor

@@ -29,8 +29,10 @@ struct HighestVersion {
     }
 };
 
-StreamTail read_tail(Relation events, Oid by_stream, std::span<const ScanKeyData> keys, Snapshot snapshot) {
-    EventScan scan(events, by_stream, keys.data(), static_cast<int>(keys.size()), BackwardScanDirection, snapshot);
+StreamTail read_tail(Relation events, Oid by_stream, std::span<const ScanKeyData> keys, Snapshot snapshot,
+                     LOCKMODE index_lock) {
+    EventScan scan(events, by_stream, keys.data(), static_cast<int>(keys.size()), BackwardScanDirection, snapshot,
+                   index_lock);
     StreamTail tail = {0, 0, nullptr};
     if (scan.next()) {
         tail.version = DatumGetInt64(event_value(scan.row(), VERSION));
@@ -48,14 +50,15 @@ StreamTail read_tail(Relation events, Oid by_stream, std::span<const ScanKeyData
 // down, stops at the second entry, but for where the server tests a page by its lowest entry first. It never leaves
 // out the highest; where the snapshot does not show that, as of an append that was rolled back, the tail is further
 // down.
-StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id, Snapshot snapshot) {
+StreamTail find_tail(Relation events, Oid by_stream, std::string_view stream_id, Snapshot snapshot,
+                     LOCKMODE index_lock) {
     HighestVersion highest;
     ScanKeyData keys[] = {text_key(1, BTEqualStrategyNumber, stream_id),
                           bigint_key(2, BTGreaterEqualStrategyNumber, 0)};
     keys[1].sk_func.fn_addr = HighestVersion::is_not_below;
     keys[1].sk_func.fn_extra = &highest;
-    const StreamTail tail = read_tail(events, by_stream, keys, snapshot);
-    return tail.version == highest.version ? tail : read_tail(events, by_stream, {keys, 1}, snapshot);
+    const StreamTail tail = read_tail(events, by_stream, keys, snapshot, index_lock);
+    return tail.version == highest.version ? tail : read_tail(events, by_stream, {keys, 1}, snapshot, index_lock);
 }
 
 namespace {
