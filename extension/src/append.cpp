@@ -175,7 +175,8 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 void run(const LogTables& tables, const Append& append) {
     lock(tables, append.writes);
     Relation events = table_open(tables.events, RowExclusiveLock);
-    // Storing the events locks the index so as well: a lock less to take and let go.
+    // The lock that storing the events takes too, so that there is one to take and let go. Not kept to the transaction's
+    // end: an index is moved elsewhere while transactions are open that have appended.
     const Oid by_stream = event_indexes(events).by_stream;
     LockRelationOid(by_stream, RowExclusiveLock);
     const LockedStreamsScope locked;
@@ -186,6 +187,7 @@ void run(const LogTables& tables, const Append& append) {
         check_expectations(append.writes);
         write(tables, events, append);
     }
+    UnlockRelationOid(by_stream, RowExclusiveLock);
     table_close(events, NoLock);
 }
 
