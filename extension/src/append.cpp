@@ -175,8 +175,8 @@ void write(const LogTables& tables, Relation events, const Append& append) {
 void run(const LogTables& tables, const Append& append) {
     lock(tables, append.writes);
     Relation events = table_open(tables.events, RowExclusiveLock);
-    // The lock that storing the events takes too, so that there is one to take and let go. Not kept to the transaction's
-    // end: an index is moved elsewhere while transactions are open that have appended.
+    // The lock that storing the events takes too, so that there is one to take and let go. Not kept to the end of the
+    // transaction: an index is moved elsewhere while transactions are open that have appended.
     const Oid by_stream = event_indexes(events).by_stream;
     LockRelationOid(by_stream, RowExclusiveLock);
     const LockedStreamsScope locked;
